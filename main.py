@@ -1,0 +1,361 @@
+"""Train one beta-VAE on pictures of bouncing balls.
+
+    python main.py --model=conv --num_balls=1 --beta=0.5
+
+makes the folder checkpoints/train_store_model_conv_num_balls_1_beta_0.5 and keeps everything there: flags.json,
+log.txt, losses.csv, TensorBoard events, sample pictures, checkpoints. The same command again goes on from the newest
+checkpoint and ends with the model of a run never stopped. Ctrl-C, SIGTERM and SIGUSR1 save first.
+
+Exit codes: 0 trained (or was already), 1 failed, 2 refused as asked, 128 + n stopped by signal n.
+"""
+import csv
+import glob
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from tqdm import tqdm
+
+import ball_generator
+import experiment
+from experiment import boolean, real, whole
+
+MODELS = {  # hidden_size, lr, weight_init
+    "fully_connected": (10, 5e-5, 0.01),
+    "conv": (32, 1e-3, 0.1),
+    "all_conv": (1, 1e-3, 0.1),  # no dense layers: its convolutions start at 0.01 whatever weight_init says
+}
+PER_MODEL = "; default " + ", ".join("{} for %s" % model for model in MODELS)
+FLAGS = (  # name, type, default, help
+    ("train_dir", str, experiment.TRAIN_DIR,
+     "prefix of the run's folder, to which its model, balls and beta are added (%(default)s)"),
+    ("model", list(MODELS), "conv", "which of the three models (%(default)s)"),
+    ("num_balls", whole(1, ball_generator.MAX_BALLS), 1, "balls in a picture, 1 to 6 (%(default)s)"),
+    ("friction", boolean, False, "pull the balls down and slow them (off; also --friction=true or false)"),
+    ("beta", real("from 0 on", lambda x: x >= 0), 0.1, "weight of the KL term (%(default)s)"),
+    ("hidden_size", whole(1), None, "latents; all_conv has 16 times as many"
+     + PER_MODEL.format(*(row[0] for row in MODELS.values()))),
+    ("max_step", whole(0), 100000, "training steps (%(default)s); a larger one continues a finished run"),
+    ("batch_size", whole(1), 128, "pictures a step: consecutive frames of one trajectory (%(default)s)"),
+    ("lr", real("above 0", lambda x: x > 0), None, "Adam's step size"
+     + PER_MODEL.format(*(row[1] for row in MODELS.values()))),
+    ("keep_prob", real("above 0, up to 1", lambda x: 0 < x <= 1), 1.0,
+     "share of the encoder's dense units that dropout keeps; conv alone has dropout (%(default)s)"),
+    ("weight_init", real("above 0", lambda x: x > 0), None, "sigma of the dense layers' first weights, and their bias"
+     + PER_MODEL.format(*(row[2] for row in MODELS.values()))),
+    ("weight_decay", real("from 0 on", lambda x: x >= 0), 0.0,
+     "adds this * half the sum of squared weights to the loss of a batch (%(default)s: 2016 never added its 0.0005)"),
+    ("seed", whole(0, 2 ** 31 - 1), 0, "all random numbers are a function of it and of the step (%(default)s)"),
+    ("save_every", whole(1), 1000, "steps between checkpoints (%(default)s)"),
+    ("report_every", whole(1), 2000, "steps between sample pictures and stddev lines (%(default)s)"),
+    ("xla", ("auto", "on", "off"), "auto",
+     "compile the step with XLA; auto: on a GPU, and for fully_connected on a CPU, where it is faster"),
+    ("threads", whole(0), 0, "CPU threads, 0 for all cores (%(default)s)"),
+    ("restart", boolean, False, "move an existing run aside and start afresh"),
+)
+
+STEPS_PER_CALL = 50        # of the graph; a row of losses.csv each, and the longest wait of a Ctrl-C
+STEPS_PER_SIMULATION = 1000
+
+
+def parse(words=None):
+    """The flags of a command line, the model's own defaults filled in."""
+    flags = experiment.parse_flags(__doc__, FLAGS, words)
+    for key, value in zip(("hidden_size", "lr", "weight_init"), MODELS[flags.model]):
+        if getattr(flags, key) is None:
+            setattr(flags, key, value)
+    return flags
+
+
+def set_up_device(flags):
+    """Choose GPU or CPU and threads, before TensorFlow's first operation. Returns the device's name, XLA or not."""
+    import tensorflow as tf
+    tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
+    tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
+    gpus = tf.config.list_physical_devices("GPU")
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)  # several runs share a GPU
+    if gpus:
+        device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
+    else:
+        device = f"CPU, {flags.threads or len(os.sched_getaffinity(0))} threads"
+    xla = bool(gpus) or flags.model == "fully_connected" if flags.xla == "auto" else flags.xla == "on"
+    return device, xla
+
+
+def make_train(flags, model, optimizer, xla):
+    """The graph that trains: (positions [STEPS_PER_CALL, batch, balls, 2], first step, count) ->
+    reconstruction, kl of each step, [STEPS_PER_CALL] each, nats a picture."""
+    import tensorflow as tf
+
+    def seed_of(purpose, step):
+        return tf.stack([tf.constant(flags.seed * 16 + purpose, tf.int64), step])
+
+    @tf.function(jit_compile=xla, input_signature=[
+        tf.TensorSpec((STEPS_PER_CALL, flags.batch_size, flags.num_balls, 2), tf.float32),
+        tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.int32)])
+    def train(positions, first, count):
+        reconstructions = tf.TensorArray(tf.float32, STEPS_PER_CALL)
+        kls = tf.TensorArray(tf.float32, STEPS_PER_CALL)
+        for i in tf.range(count):
+            step = first + tf.cast(i, tf.int64)
+            pictures = ball_generator.render(positions[i])
+            noise = tf.random.stateless_normal(
+                (flags.batch_size, model.latents), seed_of(experiment.NOISE, step), alg="philox")
+            with tf.GradientTape() as tape:
+                reconstruction, kl = model.losses(
+                    pictures, noise, flags.keep_prob, seed_of(experiment.DROPOUT, step))
+                loss = flags.batch_size * (reconstruction + flags.beta * kl)  # summed over the batch, as in 2016
+                if flags.weight_decay:
+                    loss += flags.weight_decay * model.weight_penalty()
+            optimizer.apply(tape.gradient(loss, model.variables))
+            reconstructions = reconstructions.write(i, reconstruction)
+            kls = kls.write(i, kl)
+        return reconstructions.stack(), kls.stack()
+
+    return train
+
+
+def simulations(flags, step):
+    """Positions of the steps from `step` on, [up to STEPS_PER_SIMULATION, batch, balls, 2] at a time; the next ones
+    are made while these are trained on."""
+    def simulate(first):
+        seeds = [(flags.seed, experiment.TRAJECTORY, i)
+                 for i in range(first, min(first + STEPS_PER_SIMULATION, flags.max_step))]
+        return ball_generator.simulate(seeds, flags.num_balls, flags.batch_size, flags.friction)
+
+    with ThreadPoolExecutor(1) as pool:
+        coming = pool.submit(simulate, step)
+        while True:
+            positions = coming.result()
+            step += STEPS_PER_SIMULATION
+            coming = pool.submit(simulate, step) if step < flags.max_step else None
+            yield positions
+            if coming is None:
+                return
+
+
+class Records:
+    """What a run tells while it trains: log.txt, losses.csv, TensorBoard, stddev.csv, the pictures; all in its folder.
+
+    A run that goes on from a checkpoint first cuts them back to its step: one curve, no gap, no step twice.
+    """
+
+    def __init__(self, flags, path, step):
+        import tensorflow as tf
+        self.flags, self.path = flags, path
+        self.losses = self._cut("losses.csv", step, ["step", "reconstruction", "kl", "seconds"])
+        self._cut("stddev.csv", step, ["step"])
+        self.seconds_before = float(self.losses[-1][3]) if self.losses else 0.0
+        self.started = time.perf_counter()
+        before = glob.glob(os.path.join(path, "events.out.tfevents.*"))
+        self.events = tf.summary.create_file_writer(path)
+        for row in self.losses:
+            self._event(*row[:3])
+        self.events.flush()
+        for file in before:  # their rows up to `step` are in the new file now
+            os.remove(file)
+
+    def _file(self, file):
+        return os.path.join(self.path, file)
+
+    def _cut(self, file, step, header):
+        """Drop a table's rows after step, and a last row that was not written to its end. Returns the rows."""
+        rows = []
+        if os.path.exists(self._file(file)):
+            with open(self._file(file), newline="") as lines:
+                rows = [line.rstrip("\r\n").split(",") for line in lines if line.endswith("\n")]
+            rows = [row for row in rows[1:] if int(row[0]) <= step]
+        experiment.write_whole(self._file(file), "".join(",".join(row) + "\n" for row in [header] + rows))
+        return rows
+
+    def _append(self, file, row):
+        with open(self._file(file), "a", newline="") as lines:
+            csv.writer(lines, lineterminator="\n").writerow(row)
+
+    def _event(self, step, reconstruction, kl):
+        import tensorflow as tf
+        with self.events.as_default(step=int(step)):
+            tf.summary.scalar("loss_reconstruction", float(reconstruction))
+            tf.summary.scalar("loss_vae", self.flags.beta * float(kl))
+
+    def say(self, text, only_log=False):
+        with open(self._file("log.txt"), "a") as log:
+            log.write(text + "\n")
+        if not only_log:
+            tqdm.write(text)
+            sys.stdout.flush()
+
+    def add(self, step, reconstruction, kl):
+        """A row: the mean losses, in nats a picture, since the row before."""
+        seconds = self.seconds_before + time.perf_counter() - self.started
+        row = [step, f"{reconstruction:.6g}", f"{kl:.6g}", f"{seconds:.1f}"]
+        self._append("losses.csv", row)
+        self._event(*row[:3])
+
+    def report(self, step, model):
+        """The first picture of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
+        import cv2
+        import tensorflow as tf
+        flags = self.flags
+        seed = (flags.seed, experiment.REPORT, 0)  # the same trajectory at every report
+        positions = ball_generator.simulate([seed], flags.num_balls, flags.batch_size, flags.friction)[0]
+        pictures = ball_generator.render(positions)
+        mean, log_variance = model.encode(pictures)
+        generated = tf.sigmoid(model.decode(mean[:1]))
+        for file, picture in ("real_balls.jpg", pictures), ("generated_balls.jpg", generated):
+            picture = np.uint8(np.round(picture[0].numpy() * 255))
+            if not cv2.imwrite(self._file(file), picture):
+                raise OSError(f"{self._file(file)} cannot be written")
+        stddev = np.sort(np.mean(np.exp(log_variance.numpy() / 2), axis=0))
+        self._append("stddev.csv", [step] + [f"{value:.4f}" for value in stddev])
+        self._draw_stddev()
+
+    def _draw_stddev(self):
+        """stddev.csv as a plot: one line a report, the later the darker."""
+        import matplotlib
+        matplotlib.use("Agg")
+        import matplotlib.pyplot as plt
+        with open(self._file("stddev.csv"), newline="") as lines:
+            rows = list(csv.reader(lines))[1:]
+        figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
+        for i, (step, *stddev) in enumerate(rows):
+            axes.plot(range(1, len(stddev) + 1), [float(value) for value in stddev],
+                      color=plt.cm.viridis_r((i + 1) / len(rows)), label=f"step {step}" if i in (0, len(rows) - 1) else None)
+        axes.set(xlabel="latent, sorted", ylabel="average posterior stddev", ylim=(0, None),
+                 title=experiment.name(self.flags))
+        axes.legend()
+        figure.savefig(self._file("stddev.png"))
+        plt.close(figure)
+
+
+def train(flags, path, stopped):
+    """Train the experiment in its claimed folder, until max_step or until stopped is not empty. Returns the exit code.
+    """
+    import keras
+    import tensorflow as tf
+
+    device, xla = set_up_device(flags)
+    model = experiment.new_model(flags)
+    optimizer = keras.optimizers.Adam(flags.lr, beta_1=0.9, beta_2=0.999, epsilon=1e-8)  # 2016's, not Keras's, epsilon
+    optimizer.build(model.variables)
+    checkpoint = experiment.parts(model, optimizer=optimizer)
+    variables = model.variables + optimizer.variables
+    step, prefix = experiment.newest(path)
+    if prefix:
+        checkpoint.read(prefix).assert_consumed()
+    saved, step = step, step or 0
+
+    records = Records(flags, path, step)
+    on_screen = sys.stdout.isatty()
+    slot = os.environ.get("RUN_SLOT")  # set by run, where several bars share the screen
+    quiet = on_screen and slot is not None
+    records.say(f"{experiment.name(flags)}: {model.count_params():,} parameters, in {path}", quiet)
+    records.say(f"on {device}, XLA {'on' if xla else 'off'}; TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+                f"NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}", quiet)
+    records.say(" ".join(f"--{key}={value}" for key, value in vars(flags).items()), quiet)
+    if saved is not None:
+        records.say(f"going on from step {step}", quiet)
+    if flags.keep_prob < 1 and flags.model != "conv":
+        records.say(f"--keep_prob={flags.keep_prob} changes nothing: {flags.model} has no dropout")
+
+    run_steps = make_train(flags, model, optimizer, xla)
+    bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
+               position=int(slot or 0), disable=not on_screen, desc=experiment.name(flags), smoothing=0.05)
+    mark = time.perf_counter(), step
+    chunk, chunks = np.empty((0,)), simulations(flags, step)
+    while step < flags.max_step and not stopped:
+        # Data: the positions of the coming steps.
+        count = min([STEPS_PER_CALL - step % STEPS_PER_CALL, flags.max_step - step]
+                    + [every - step % every for every in (flags.save_every, flags.report_every)])
+        while len(chunk) < count:
+            chunk = np.concatenate([chunk, next(chunks)]) if len(chunk) else next(chunks)
+        positions, chunk = chunk[:count], chunk[count:]
+        if count < STEPS_PER_CALL:
+            positions = np.concatenate([positions, np.zeros((STEPS_PER_CALL - count,) + positions.shape[1:], np.float32)])
+
+        # Step: many a call.
+        reconstructions, kls = (part.numpy()[:count] for part in run_steps(positions, step, count))
+        for term, values in ("reconstruction", reconstructions), ("KL", kls):
+            if not np.isfinite(values).all():
+                bad = int(np.flatnonzero(~np.isfinite(values))[0])
+                raise FloatingPointError(f"{term} is {values[bad]} at step {step + bad + 1}")
+        step += count
+
+        # Report.
+        reconstruction, kl = reconstructions.mean(dtype=float), kls.mean(dtype=float)
+        records.add(step, reconstruction, kl)
+        bar.set_postfix(reconstruction=f"{reconstruction:.2f}", kl=f"{kl:.2f}", refresh=False)
+        bar.update(count)
+        if step % flags.report_every == 0 or step == flags.max_step:
+            records.report(step, model)
+            speed = (step - mark[1]) / (time.perf_counter() - mark[0])
+            mark = time.perf_counter(), step
+            records.say(f"{experiment.name(flags)}: step {step} of {flags.max_step}, reconstruction {reconstruction:.3f}, "
+                        f"KL {kl:.3f} nats a picture, {speed:.1f} steps/s, "
+                        f"{(flags.max_step - step) / speed / 60:.0f} min left", on_screen)
+
+        # Save.
+        if step % flags.save_every == 0 or step == flags.max_step:
+            saved = save(checkpoint, records, path, step, variables)
+    bar.close()
+    chunks.close()
+    if saved != step:  # stopped in between, or --max_step=0
+        saved = save(checkpoint, records, path, step, variables)
+    if stopped and step < flags.max_step:
+        records.say(f"stopped by {signal.Signals(stopped[0]).name} at step {step}, saved; the same command goes on")
+        return 128 + stopped[0]
+    records.say(f"{experiment.name(flags)}: trained, step {step}", quiet)
+    return 0
+
+
+def save(checkpoint, records, path, step, variables):
+    """Save, unless a weight is no number any more: the last losses can be finite and the weights after them not."""
+    for variable in variables:
+        if not np.isfinite(variable.numpy()).all():
+            raise FloatingPointError(f"weights are not finite after step {step}")
+    records.events.flush()
+    experiment.save(checkpoint, path, step)
+    return step
+
+
+def main():
+    flags = parse()
+    stopped = []  # signals, in the order they came
+    for number in signal.SIGINT, signal.SIGTERM, signal.SIGUSR1:
+        signal.signal(number, lambda number, frame: stopped.append(number))
+    path = experiment.folder(flags)
+    lock = experiment.claim(flags)
+    step, _ = experiment.newest(path)
+    if step is not None and step >= flags.max_step:
+        print(f"{path} is trained: step {step} of {flags.max_step}")
+        return 0
+    import tensorflow as tf
+    try:
+        code = train(flags, path, stopped)
+    except FloatingPointError as error:
+        code, reason = 1, f"diverged: {error}. Try a smaller --lr; checkpoints up to the last good one are kept"
+    except (OSError, tf.errors.OpError) as error:
+        code, reason = 1, f"cannot be written: {error}. The last good checkpoint is kept; the same command goes on"
+    except Exception:  # of ours or of a library: kept in the log, and shown as ever
+        with open(os.path.join(path, "log.txt"), "a") as log:
+            traceback.print_exc(file=log)
+        raise
+    if code == 1:
+        print(f"{path}: {reason}", file=sys.stderr)
+        try:
+            with open(os.path.join(path, "log.txt"), "a") as log:
+                log.write(reason + "\n")
+        except OSError:
+            pass  # told on stderr already
+    lock.close()
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
