@@ -95,3 +95,22 @@ def render(positions):
     squares = squares[..., 1, :, None] + squares[..., 0, None, :]               # [..., balls, 32 rows, 32 columns]
     intensities = tf.exp(-tf.square(tf.square(squares)))
     return tf.minimum(tf.reduce_sum(intensities, -3), 1.0)[..., None]
+
+
+def main():
+    """One sample picture of each data set, enlarged 8 times."""
+    import cv2
+
+    import experiment
+    import plotting
+    flags = plotting.parse_flags(__doc__, [row for row in plotting.FLAGS if row[0] == "figures"])
+    for num_balls in 1, 2:
+        positions = simulate([(0, experiment.EVALUATION, plotting.TRAJECTORY)], num_balls, frames=1)[0, 0]
+        picture = np.uint8(np.round(render(positions).numpy() * 255)).repeat(8, axis=0).repeat(8, axis=1)
+        path = f"{flags.figures}/real_balls_{plotting.NUMBER[num_balls]}_balls.jpg"
+        cv2.imwrite(path, picture)
+        print(path)
+
+
+if __name__ == "__main__":
+    main()

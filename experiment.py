@@ -34,6 +34,26 @@ TRAJECTORY, WEIGHTS, NOISE, DROPOUT, REPORT, EVALUATION = range(6)
 NOT_THE_EXPERIMENT = ("train_dir", "max_step", "report_every", "save_every", "xla", "threads", "restart")
 
 
+def import_tensorflow():
+    """TensorFlow, without its greetings, and the GPUs it finds, set to take memory as they need it, since several runs
+    share one."""
+    sys.stderr.flush()
+    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)  # the greetings come before TF_CPP_MIN_LOG_LEVEL counts, from C++
+    try:
+        import tensorflow as tf
+        gpus = tf.config.list_physical_devices("GPU")
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(null)
+    if not gpus and shutil.which("nvidia-smi"):
+        print("nvidia-smi is there, but TensorFlow finds no GPU: pip install 'tensorflow[and-cuda]'", file=sys.stderr)
+    return tf, gpus
+
+
 def refuse(message):
     """End the program for something that cannot be done as asked: one line on stderr, exit code 2."""
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
@@ -170,7 +190,7 @@ def claim(flags):
 
 def _lock(path):
     """Lock a folder for this process; the system lifts the lock when the process ends, however it ends."""
-    file = open(os.path.join(path, "lock"), "a+")
+    file = open(os.path.join(path, "lock"), "a+")  # open, and so locked, while the process lives
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

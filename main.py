@@ -8,8 +8,6 @@ checkpoint and ends with the model of a run never stopped. Ctrl-C, SIGTERM and S
 
 Exit codes: 0 trained (or was already), 1 failed, 2 refused as asked, 128 + n stopped by signal n.
 """
-import csv
-import glob
 import os
 import platform
 import signal
@@ -30,7 +28,7 @@ MODELS = {  # hidden_size, lr, weight_init
     "conv": (32, 1e-3, 0.1),
     "all_conv": (1, 1e-3, 0.1),  # no dense layers: its convolutions start at 0.01 whatever weight_init says
 }
-PER_MODEL = "; default " + ", ".join("{} for %s" % model for model in MODELS)
+PER_MODEL = "; default " + ", ".join(f"{{}} for {model}" for model in MODELS)
 FLAGS = (  # name, type, default, help
     ("train_dir", str, experiment.TRAIN_DIR,
      "prefix of the run's folder, to which its model, balls and beta are added (%(default)s)"),
@@ -74,12 +72,9 @@ def parse(words=None):
 
 def set_up_device(flags):
     """Choose GPU or CPU and threads, before TensorFlow's first operation. Returns the device's name, XLA or not."""
-    import tensorflow as tf
+    tf, gpus = experiment.import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
-    gpus = tf.config.list_physical_devices("GPU")
-    for gpu in gpus:
-        tf.config.experimental.set_memory_growth(gpu, True)  # several runs share a GPU
     if gpus:
         device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     else:
@@ -140,107 +135,14 @@ def simulations(flags, step):
                 return
 
 
-class Records:
-    """What a run tells while it trains: log.txt, losses.csv, TensorBoard, stddev.csv, the pictures; all in its folder.
-
-    A run that goes on from a checkpoint first cuts them back to its step: one curve, no gap, no step twice.
-    """
-
-    def __init__(self, flags, path, step):
-        import tensorflow as tf
-        self.flags, self.path = flags, path
-        self.losses = self._cut("losses.csv", step, ["step", "reconstruction", "kl", "seconds"])
-        self._cut("stddev.csv", step, ["step"])
-        self.seconds_before = float(self.losses[-1][3]) if self.losses else 0.0
-        self.started = time.perf_counter()
-        before = glob.glob(os.path.join(path, "events.out.tfevents.*"))
-        self.events = tf.summary.create_file_writer(path)
-        for row in self.losses:
-            self._event(*row[:3])
-        self.events.flush()
-        for file in before:  # their rows up to `step` are in the new file now
-            os.remove(file)
-
-    def _file(self, file):
-        return os.path.join(self.path, file)
-
-    def _cut(self, file, step, header):
-        """Drop a table's rows after step, and a last row that was not written to its end. Returns the rows."""
-        rows = []
-        if os.path.exists(self._file(file)):
-            with open(self._file(file), newline="") as lines:
-                rows = [line.rstrip("\r\n").split(",") for line in lines if line.endswith("\n")]
-            rows = [row for row in rows[1:] if int(row[0]) <= step]
-        experiment.write_whole(self._file(file), "".join(",".join(row) + "\n" for row in [header] + rows))
-        return rows
-
-    def _append(self, file, row):
-        with open(self._file(file), "a", newline="") as lines:
-            csv.writer(lines, lineterminator="\n").writerow(row)
-
-    def _event(self, step, reconstruction, kl):
-        import tensorflow as tf
-        with self.events.as_default(step=int(step)):
-            tf.summary.scalar("loss_reconstruction", float(reconstruction))
-            tf.summary.scalar("loss_vae", self.flags.beta * float(kl))
-
-    def say(self, text, only_log=False):
-        with open(self._file("log.txt"), "a") as log:
-            log.write(text + "\n")
-        if not only_log:
-            tqdm.write(text)
-            sys.stdout.flush()
-
-    def add(self, step, reconstruction, kl):
-        """A row: the mean losses, in nats a picture, since the row before."""
-        seconds = self.seconds_before + time.perf_counter() - self.started
-        row = [step, f"{reconstruction:.6g}", f"{kl:.6g}", f"{seconds:.1f}"]
-        self._append("losses.csv", row)
-        self._event(*row[:3])
-
-    def report(self, step, model):
-        """The first picture of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
-        import cv2
-        import tensorflow as tf
-        flags = self.flags
-        seed = (flags.seed, experiment.REPORT, 0)  # the same trajectory at every report
-        positions = ball_generator.simulate([seed], flags.num_balls, flags.batch_size, flags.friction)[0]
-        pictures = ball_generator.render(positions)
-        mean, log_variance = model.encode(pictures)
-        generated = tf.sigmoid(model.decode(mean[:1]))
-        for file, picture in ("real_balls.jpg", pictures), ("generated_balls.jpg", generated):
-            picture = np.uint8(np.round(picture[0].numpy() * 255))
-            if not cv2.imwrite(self._file(file), picture):
-                raise OSError(f"{self._file(file)} cannot be written")
-        stddev = np.sort(np.mean(np.exp(log_variance.numpy() / 2), axis=0))
-        self._append("stddev.csv", [step] + [f"{value:.4f}" for value in stddev])
-        self._draw_stddev()
-
-    def _draw_stddev(self):
-        """stddev.csv as a plot: one line a report, the later the darker."""
-        import matplotlib
-        matplotlib.use("Agg")
-        import matplotlib.pyplot as plt
-        with open(self._file("stddev.csv"), newline="") as lines:
-            rows = list(csv.reader(lines))[1:]
-        figure, axes = plt.subplots(figsize=(7, 4.5), layout="constrained")
-        for i, (step, *stddev) in enumerate(rows):
-            axes.plot(range(1, len(stddev) + 1), [float(value) for value in stddev],
-                      color=plt.cm.viridis_r((i + 1) / len(rows)), label=f"step {step}" if i in (0, len(rows) - 1) else None)
-        axes.set(xlabel="latent, sorted", ylabel="average posterior stddev", ylim=(0, None),
-                 title=experiment.name(self.flags))
-        axes.legend()
-        figure.savefig(self._file("stddev.png"))
-        plt.close(figure)
-
-
 def train(flags, path, stopped):
     """Train the experiment in its claimed folder, until max_step or until stopped is not empty. Returns the exit code.
     """
+    device, xla = set_up_device(flags)
     import keras
     import tensorflow as tf
 
-    device, xla = set_up_device(flags)
+    from records import Records
     model = experiment.new_model(flags)
     optimizer = keras.optimizers.Adam(flags.lr, beta_1=0.9, beta_2=0.999, epsilon=1e-8)  # 2016's, not Keras's, epsilon
     optimizer.build(model.variables)
@@ -277,7 +179,7 @@ def train(flags, path, stopped):
             chunk = np.concatenate([chunk, next(chunks)]) if len(chunk) else next(chunks)
         positions, chunk = chunk[:count], chunk[count:]
         if count < STEPS_PER_CALL:
-            positions = np.concatenate([positions, np.zeros((STEPS_PER_CALL - count,) + positions.shape[1:], np.float32)])
+            positions = np.pad(positions, [(0, STEPS_PER_CALL - count), (0, 0), (0, 0), (0, 0)])
 
         # Step: many a call.
         reconstructions, kls = (part.numpy()[:count] for part in run_steps(positions, step, count))
@@ -296,8 +198,8 @@ def train(flags, path, stopped):
             records.report(step, model)
             speed = (step - mark[1]) / (time.perf_counter() - mark[0])
             mark = time.perf_counter(), step
-            records.say(f"{experiment.name(flags)}: step {step} of {flags.max_step}, reconstruction {reconstruction:.3f}, "
-                        f"KL {kl:.3f} nats a picture, {speed:.1f} steps/s, "
+            records.say(f"{experiment.name(flags)}: step {step} of {flags.max_step}, "
+                        f"reconstruction {reconstruction:.3f}, KL {kl:.3f} nats a picture, {speed:.1f} steps/s, "
                         f"{(flags.max_step - step) / speed / 60:.0f} min left", on_screen)
 
         # Save.
@@ -335,7 +237,7 @@ def main():
     if step is not None and step >= flags.max_step:
         print(f"{path} is trained: step {step} of {flags.max_step}")
         return 0
-    import tensorflow as tf
+    tf, _ = experiment.import_tensorflow()
     try:
         code = train(flags, path, stopped)
     except FloatingPointError as error:

@@ -1,0 +1,94 @@
+"""Reconstruction loss against beta.
+
+    python create_error_graph.py --train_dir=./checkpoints/train_store --figures=figures
+
+writes one_ball_reconstruction_loss.png and two_ball_reconstruction_loss.png, one colour a model, over 100 trajectories
+of 32 frames, from a sampled z, beside 2016's numbers; and all the numbers as reconstruction_loss.json.
+"""
+import os
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import experiment
+import plotting
+
+TRAJECTORIES, FRAMES = 100, 32
+
+
+def entropy(pictures):
+    """Cross-entropy of pictures with themselves, the least any model can reach; nats, summed over pixels (the last
+    three axes)."""
+    p = pictures.astype(float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        terms = np.where((p > 0) & (p < 1), p * np.log(p) + (1 - p) * np.log1p(-p), 0)
+    return -terms.sum(axis=(-3, -2, -1))
+
+
+def evaluate(flags, model):
+    """Mean reconstruction loss, its standard error over the trajectories, and the floor of these pictures; nats a
+    picture. The same pictures and noise for every model."""
+    import tensorflow as tf
+
+    import ball_generator
+    seeds = [(0, experiment.EVALUATION, i) for i in range(TRAJECTORIES)]
+    pictures = ball_generator.render(ball_generator.simulate(seeds, flags.num_balls, FRAMES, flags.friction))
+    losses = []
+    for i in range(TRAJECTORIES):
+        noise = tf.random.stateless_normal((FRAMES, model.latents), seed=(experiment.EVALUATION, i), alg="philox")
+        losses.append(float(model.losses(pictures[i], noise)[0]))
+    return np.mean(losses), np.std(losses, ddof=1) / np.sqrt(TRAJECTORIES), entropy(pictures.numpy()).mean()
+
+
+def draw(title, runs, published):
+    """One colour a model: the mean over its seeds; bars are the standard error, or the seeds' range if larger.
+
+    runs: name -> object with model, beta, reconstruction_loss, standard_error, entropy_floor.
+    published: model -> beta -> 2016's reconstruction loss.
+    """
+    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    for model, colour in plotting.MODEL_COLOURS.items():
+        mine = [run for run in runs.values() if run["model"] == model]
+        betas = sorted({run["beta"] for run in mine})
+        points = [[run["reconstruction_loss"] for run in mine if run["beta"] == beta] for beta in betas]
+        error = max((run["standard_error"] for run in mine), default=0)
+        means = np.array([np.mean(point) for point in points])
+        bars = [[max(error, mean - min(point)) for mean, point in zip(means, points)],
+                [max(error, max(point) - mean) for mean, point in zip(means, points)]]
+        if mine:
+            axes.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=model)
+            old = published.get(model, {})
+            if old:
+                axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour, markersize=7,
+                          markerfacecolor="none", linewidth=0.9, label=f"{model}, 2016")
+    floor = next(iter(runs.values()))["entropy_floor"]
+    axes.axhline(floor, color="0.3", linestyle=(0, (6, 3)), linewidth=1, label=f"entropy floor, {floor:.2f}")
+    axes.set(xlabel="$\\beta$", ylabel="reconstruction loss (nats a picture)", title=title)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8)
+    return figure
+
+
+def main():
+    flags = plotting.parse_flags(__doc__)
+    runs, groups = {}, {}
+    for name, run, model, step in plotting.restore_all(flags.train_dir):
+        loss, error, floor = evaluate(run, model)
+        runs[name] = {"reconstruction_loss": round(loss, 4), "standard_error": round(error, 4),
+                      "entropy_floor": round(floor, 4), "step": step, "seed": run.seed}
+        groups.setdefault(plotting.group(run), {})[name] = {
+            **runs[name], "model": run.model, "beta": run.beta, "flags": run}
+    for data, members in groups.items():
+        run = next(iter(members.values()))["flags"]
+        old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
+        title = f"{plotting.NUMBER[run.num_balls]} ball{'s' * (run.num_balls > 1)}" + ", friction" * run.friction
+        plotting.save_figure(draw(title, members, old),
+                             os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), members)
+    if runs:
+        plotting.write_json(os.path.join(flags.figures, "reconstruction_loss.json"), runs)
+    return plotting.finish(len(runs), flags.train_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
