@@ -1,0 +1,160 @@
+"""The models against the numbers of the experiment, their loss against NumPy, its gradient against differences."""
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import architecture
+import main
+
+SIZES = {"fully_connected": 10, "conv": 32, "all_conv": 1}
+KERNELS = {  # in the order of the data; transposed ones are [height, width, out, in]
+    "fully_connected": ([(1024, 1200), (1200, 1200), (1200, 20)],
+                        [(10, 1200), (1200, 1200), (1200, 1200), (1200, 1024)]),
+    "conv": ([(3, 3, 1, 8), (3, 3, 8, 8), (3, 3, 8, 8), (1, 1, 8, 4), (256, 128), (128, 64)],
+             [(32, 128), (128, 256), (1, 1, 8, 4), (3, 3, 8, 8), (3, 3, 8, 8), (3, 3, 1, 8)]),
+    "all_conv": ([(3, 3, 1, 8), (3, 3, 8, 8), (3, 3, 8, 16), (3, 3, 16, 8), (3, 3, 8, 8), (3, 3, 8, 2)],
+                 [(3, 3, 8, 1), (3, 3, 8, 8), (3, 3, 16, 8), (3, 3, 8, 16), (3, 3, 8, 8), (3, 3, 1, 8)]),
+}
+STRIDES = {"conv": ([2, 1, 2, 1], [1, 2, 1, 2]), "all_conv": ([2, 1, 2, 1, 1, 2], [2, 1, 1, 2, 1, 2])}
+
+
+def make(model, hidden_size=None, weight_init=None, seed=0):
+    return architecture.BetaVAE(model, hidden_size or SIZES[model], weight_init or main.MODELS[model][2], (seed, 1, 0))
+
+
+def shake(vae):
+    """Move the weights away from their small start values."""
+    rng = np.random.default_rng(1)
+    for variable in vae.variables:
+        size = 0.5 / np.sqrt(np.prod(variable.shape[:-1]))
+        variable.assign(variable + size * rng.standard_normal(variable.shape))
+
+
+def random_pictures(batch, seed=0):
+    return np.random.default_rng(seed).uniform(size=(batch, 32, 32, 1)).astype(np.float32)
+
+
+@pytest.mark.parametrize("model, parameters, latents", [
+    ("fully_connected", 6_820_644, 10), ("conv", 80_965, 32), ("all_conv", 7_371, 16)])
+def test_parameters_and_shapes(model, parameters, latents):
+    vae = make(model)
+    assert vae.count_params() == parameters == sum(int(np.prod(v.shape)) for v in vae.variables)
+    mean, log_variance = vae.encode(random_pictures(3))
+    assert mean.shape == log_variance.shape == (3, latents) and vae.latents == latents
+    assert vae.decode(mean).shape == (3, 32, 32, 1)
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_layers(model):
+    vae = make(model)
+    for column, kernels, strides in zip((vae.encoder, vae.decoder), KERNELS[model], STRIDES.get(model, ([], []))):
+        weighted = [layer for layer in column.layers if hasattr(layer, "kernel")]
+        assert [tuple(layer.kernel.shape) for layer in weighted] == kernels
+        assert [layer.activation.__name__ for layer in weighted] == ["elu"] * (len(weighted) - 1) + ["linear"]
+        convolutions = [layer for layer in weighted if hasattr(layer, "strides")]
+        assert [layer.strides for layer in convolutions] == [(s, s) for s in strides]
+        assert all(layer.padding == "same" for layer in convolutions)
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_initial_values(model):
+    vae = make(model, weight_init=0.07)
+    for layer in vae.encoder.layers + vae.decoder.layers:
+        if not hasattr(layer, "kernel"):
+            continue
+        size = 0.01 if hasattr(layer, "strides") else 0.07
+        assert (layer.bias.numpy() == np.float32(size)).all()
+        kernel = layer.kernel.numpy()
+        assert np.abs(kernel).max() <= 2 * size
+        if kernel.size > 5000:  # a normal cut at 2 sigma has 0.88 of its sigma
+            assert kernel.std() == pytest.approx(0.88 * size, rel=0.03)
+    first, again, other = (make(model, seed=seed).variables for seed in (0, 0, 1))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again))
+    kernels = [i for i, v in enumerate(first) if v.name == "kernel"]
+    assert not any(np.array_equal(first[i], other[i]) for i in kernels)
+    assert len({first[i].numpy().ravel()[0] for i in kernels}) == len(kernels)  # no two layers start alike
+
+
+@pytest.mark.parametrize("model", SIZES)
+@pytest.mark.parametrize("hidden_size", [1, 3])
+def test_first_half_is_mean_second_half_log_variance(model, hidden_size):
+    vae = make(model, hidden_size)
+    pictures = random_pictures(2)
+    code = vae.encoder(pictures).numpy()  # all_conv: [2, 4, 4, 2 h]
+    mean, log_variance = vae.encode(pictures)
+    np.testing.assert_allclose(mean, code[..., :hidden_size].reshape(2, -1), rtol=1e-5)
+    np.testing.assert_allclose(log_variance, code[..., hidden_size:].reshape(2, -1), rtol=1e-5)
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_losses_equal_numpy(model):
+    vae = make(model)
+    shake(vae)
+    pictures = random_pictures(5)
+    noise = np.random.default_rng(2).standard_normal((5, vae.latents)).astype(np.float32)
+    reconstruction, kl = vae.losses(pictures, noise)
+
+    mean, log_variance = (part.numpy().astype(np.float64) for part in vae.encode(pictures))
+    stddev = np.exp(0.5 * log_variance)
+    logits = vae.decode((mean + noise * stddev).astype(np.float32)).numpy().astype(np.float64)
+    p = 1 / (1 + np.exp(-logits))
+    expected = -(pictures * np.log(p) + (1 - pictures) * np.log(1 - p)).sum(axis=(1, 2, 3)).mean()
+    assert float(reconstruction) == pytest.approx(expected, rel=1e-5)
+    expected = 0.5 * (mean ** 2 + stddev ** 2 - np.log(stddev ** 2) - 1).sum(axis=1).mean()
+    assert float(kl) == pytest.approx(expected, rel=1e-4) and expected > 0.01
+
+
+def test_a_saturated_wrong_pixel_keeps_its_gradient():
+    logits = tf.Variable([[200.0]])
+    with tf.GradientTape() as tape:
+        loss = tf.nn.sigmoid_cross_entropy_with_logits(labels=[[0.0]], logits=logits)
+    assert float(tape.gradient(loss, logits)[0, 0]) == 1.0
+
+
+@pytest.mark.parametrize("model", SIZES)
+def test_gradient_by_finite_differences(model):
+    """In float64, the derivative by each variable along a random direction, the loss summed as in training."""
+    keras.config.set_dtype_policy("float64")
+    try:
+        vae = make(model, weight_init=0.05)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    shake(vae)
+    rng = np.random.default_rng(3)
+    pictures, noise = rng.uniform(size=(4, 32, 32, 1)), rng.standard_normal((4, vae.latents))
+
+    def loss():
+        reconstruction, kl = vae.losses(pictures, noise)
+        return 4 * (reconstruction + 0.7 * kl)
+
+    with tf.GradientTape() as tape:
+        value = loss()
+    for variable, gradient in zip(vae.variables, tape.gradient(value, vae.variables)):
+        direction, start, ends = rng.standard_normal(variable.shape), variable.numpy(), []
+        direction /= np.linalg.norm(direction)
+        for size in 1e-3, -1e-3:
+            variable.assign(start + size * direction)
+            ends.append(float(loss()))
+        variable.assign(start)
+        slope = float(tf.reduce_sum(gradient * direction))
+        assert slope == pytest.approx((ends[0] - ends[1]) / 2e-3, rel=1e-3, abs=1e-5)
+        assert np.abs(gradient).max() > 1e-6
+
+
+def test_weight_penalty_is_of_weights_alone():
+    vae = make("conv")
+    expected = sum((v.numpy().astype(float) ** 2).sum() / 2 for v in vae.variables if v.name == "kernel")
+    assert float(vae.weight_penalty()) == pytest.approx(expected, rel=1e-5)
+    assert len([v for v in vae.variables if v.name == "kernel"]) == 12
+
+
+def test_dropout_is_of_the_seed_and_of_conv_alone():
+    pictures = random_pictures(2)
+    for model, changes in ("conv", True), ("fully_connected", False), ("all_conv", False):
+        vae = make(model)
+        plain, dropped, again, other = (vae.encode(pictures, keep_prob, (0, seed))[0].numpy()
+                                        for keep_prob, seed in ((1, 0), (.5, 0), (.5, 0), (.5, 1)))
+        assert np.array_equal(plain, dropped) != changes
+        assert np.array_equal(dropped, again)
+        assert np.array_equal(dropped, other) != changes
