@@ -14,6 +14,18 @@ from keras import layers
 CONV_INIT = 0.01  # of convolutions in every model: sigma of the weights and value of the biases
 
 
+def uniform(shape, seed):
+    """Random numbers inside (0, 1), a function of a seed of two ints: with XLA and without, on every device. (From the
+    same random bits tf.random.stateless_uniform and stateless_normal make other numbers under XLA.)"""
+    bits = tf.random.stateless_uniform(shape, seed, minval=None, maxval=None, dtype=tf.uint32, alg="philox")
+    return (tf.cast(tf.bitwise.right_shift(bits, tf.constant(9, tf.uint32)), tf.float32) + 0.5) * 2.0 ** -23
+
+
+def normal(shape, seed):
+    """Standard normal random numbers, a function of a seed of two ints, as `uniform`."""
+    return tf.math.ndtri(uniform(shape, seed))
+
+
 def table(model, hidden_size):
     """A model's layers: (encoder, decoder), one row a layer: kind, kernel, stride, width (or kind and width alone).
 
@@ -99,7 +111,8 @@ class BetaVAE:
         for layer in self.encoder.layers:
             code = layer(code)
             if layer.name == "dropout" and keep_prob < 1:
-                code = tf.nn.experimental.stateless_dropout(code, 1 - keep_prob, seed)
+                kept = tf.cast(uniform(tf.shape(code), seed) < keep_prob, code.dtype)
+                code *= kept / keep_prob
         mean, log_variance = tf.split(code, 2, axis=-1)  # by channels where the code is an image
         return tf.reshape(mean, (-1, self.latents)), tf.reshape(log_variance, (-1, self.latents))
 

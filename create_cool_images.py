@@ -25,10 +25,12 @@ DPI = 150
 def traverse(flags, model):
     """Indices of the latents of lowest average stddev, those stddevs, and pictures [rows, values, 32, 32] in [0, 1]."""
     import tensorflow as tf
+
+    import architecture
     _, mean, stddev = plotting.encode_trajectory(flags, model, FRAMES)
     average = stddev.mean(axis=0)
     order = np.argsort(average)[:ROWS]
-    noise = tf.random.stateless_normal((model.latents,), seed=(experiment.EVALUATION, 0), alg="philox").numpy()
+    noise = architecture.normal((model.latents,), (experiment.EVALUATION, 0)).numpy()
     z = np.tile(mean[0] + noise * stddev[0], (len(order), len(VALUES), 1))
     for row, latent in enumerate(order):
         z[row, :, latent] = VALUES

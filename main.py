@@ -83,10 +83,20 @@ def set_up_device(flags):
     return device, xla
 
 
+def new_optimizer(flags, model):
+    """Adam with 2016's epsilon; Keras's own default is 1e-7."""
+    import keras
+    optimizer = keras.optimizers.Adam(flags.lr, beta_1=0.9, beta_2=0.999, epsilon=1e-8)
+    optimizer.build(model.variables)
+    return optimizer
+
+
 def make_train(flags, model, optimizer, xla):
     """The graph that trains: (positions [STEPS_PER_CALL, batch, balls, 2], first step, count) ->
     reconstruction, kl of each step, [STEPS_PER_CALL] each, nats a picture."""
     import tensorflow as tf
+
+    import architecture
 
     def seed_of(purpose, step):
         return tf.stack([tf.constant(flags.seed * 16 + purpose, tf.int64), step])
@@ -100,8 +110,7 @@ def make_train(flags, model, optimizer, xla):
         for i in tf.range(count):
             step = first + tf.cast(i, tf.int64)
             pictures = ball_generator.render(positions[i])
-            noise = tf.random.stateless_normal(
-                (flags.batch_size, model.latents), seed_of(experiment.NOISE, step), alg="philox")
+            noise = architecture.normal((flags.batch_size, model.latents), seed_of(experiment.NOISE, step))
             with tf.GradientTape() as tape:
                 reconstruction, kl = model.losses(
                     pictures, noise, flags.keep_prob, seed_of(experiment.DROPOUT, step))
@@ -144,8 +153,7 @@ def train(flags, path, stopped):
 
     from records import Records
     model = experiment.new_model(flags)
-    optimizer = keras.optimizers.Adam(flags.lr, beta_1=0.9, beta_2=0.999, epsilon=1e-8)  # 2016's, not Keras's, epsilon
-    optimizer.build(model.variables)
+    optimizer = new_optimizer(flags, model)
     checkpoint = experiment.parts(model, optimizer=optimizer)
     variables = model.variables + optimizer.variables
     step, prefix = experiment.newest(path)

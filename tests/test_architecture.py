@@ -158,3 +158,23 @@ def test_dropout_is_of_the_seed_and_of_conv_alone():
         assert np.array_equal(plain, dropped) != changes
         assert np.array_equal(dropped, again)
         assert np.array_equal(dropped, other) != changes
+
+
+def test_random_numbers_are_the_same_under_xla():
+    for draw in architecture.uniform, architecture.normal:
+        def numbers(seed, draw=draw):
+            return draw((1000, 32), seed)
+        seed = tf.constant([3, 7], tf.int64)
+        plain = tf.function(numbers)(seed).numpy()
+        np.testing.assert_allclose(plain, tf.function(numbers, jit_compile=True)(seed).numpy(), rtol=1e-4, atol=1e-6)
+        assert not np.array_equal(plain, tf.function(numbers)(tf.constant([3, 8], tf.int64)).numpy())
+
+
+def test_random_numbers_are_distributed_as_named():
+    u, z = (draw((1000, 1000), (1, 2)).numpy().astype(float) for draw in (architecture.uniform, architecture.normal))
+    assert 0 < u.min() < 1e-5 and 1 - 1e-5 < u.max() < 1
+    np.testing.assert_allclose(np.histogram(u, 50, (0, 1))[0] / 1e6, 0.02, atol=0.001)
+    assert np.isfinite(z).all()
+    moments = z.mean(), z.std(), (z ** 4).mean(), (z < -1.959964).mean()
+    np.testing.assert_allclose(moments, [0, 1, 3, 0.025], atol=0.02)
+    assert abs(np.corrcoef(z[:, :-1].ravel(), z[:, 1:].ravel())[0, 1]) < 0.005
