@@ -29,14 +29,17 @@ def entropy(pictures):
 def evaluate(flags, model):
     """Mean reconstruction loss, its standard error over the trajectories, and the floor of these pictures; nats a
     picture. The same pictures and noise for every model."""
+    import tensorflow as tf
+
     import architecture
     import ball_generator
     seeds = [(0, experiment.EVALUATION, i) for i in range(TRAJECTORIES)]
     pictures = ball_generator.render(ball_generator.simulate(seeds, flags.num_balls, FRAMES, flags.friction))
+    loss_of = tf.function(model.losses)
     losses = []
     for i in range(TRAJECTORIES):
         noise = architecture.normal((FRAMES, model.latents), (experiment.EVALUATION, i))
-        losses.append(float(model.losses(pictures[i], noise)[0]))
+        losses.append(float(loss_of(pictures[i], noise)[0]))
     return np.mean(losses), np.std(losses, ddof=1) / np.sqrt(TRAJECTORIES), entropy(pictures.numpy()).mean()
 
 

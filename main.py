@@ -251,7 +251,8 @@ def main():
     except FloatingPointError as error:
         code, reason = 1, f"diverged: {error}. Try a smaller --lr; checkpoints up to the last good one are kept"
     except (OSError, tf.errors.OpError) as error:
-        code, reason = 1, f"cannot be written: {error}. The last good checkpoint is kept; the same command goes on"
+        # A disk that is full or became read-only, or too little memory: TensorFlow's errors go on for lines.
+        code, reason = 1, f"failed: {str(error).splitlines()[0]}. What is saved is kept; the same command goes on there"
     except Exception:  # of ours or of a library: kept in the log, and shown as ever
         with open(os.path.join(path, "log.txt"), "a") as log:
             traceback.print_exc(file=log)
