@@ -218,7 +218,8 @@ def train(flags, path, stopped):
     if saved != step:  # stopped in between, or --max_step=0
         saved = save(checkpoint, records, path, step, variables)
     if stopped and step < flags.max_step:
-        records.say(f"stopped by {signal.Signals(stopped[0]).name} at step {step}, saved; the same command goes on")
+        records.say(f"{experiment.name(flags)}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved; "
+                    "the same command goes on")
         return 128 + stopped[0]
     records.say(f"{experiment.name(flags)}: trained, step {step}", quiet)
     return 0
