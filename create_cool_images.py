@@ -27,7 +27,7 @@ def traverse(flags, model):
     import tensorflow as tf
 
     import architecture
-    _, mean, stddev = plotting.encode_trajectory(flags, model, FRAMES)
+    mean, stddev = plotting.encode_trajectory(flags, model, FRAMES)
     average = stddev.mean(axis=0)
     order = np.argsort(average)[:ROWS]
     noise = architecture.normal((model.latents,), (experiment.EVALUATION, 0)).numpy()
@@ -68,7 +68,8 @@ def main():
     flags = plotting.parse_flags(__doc__)
     drawn = 0
     for name, run, model, step in plotting.restore_all(flags.train_dir):
-        figure = draw(f"{plotting.title(run)}\nstep {step:,}, seed {run.seed}", *traverse(run, model))
+        title = f"{run.model}, {plotting.data_set(run)}, $\\beta$ = {run.beta:g}\nstep {step:,}, seed {run.seed}"
+        figure = draw(title, *traverse(run, model))
         plotting.save_figure(figure, os.path.join(flags.figures, f"heat_map_{name}.png"),
                              {name: {"step": step, "seed": run.seed}}, DPI)
         drawn += 1

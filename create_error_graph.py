@@ -84,8 +84,7 @@ def main():
     for data, members in groups.items():
         run = next(iter(members.values()))["flags"]
         old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
-        title = f"{plotting.NUMBER[run.num_balls]} ball{'s' * (run.num_balls > 1)}" + ", friction" * run.friction
-        plotting.save_figure(draw(title, members, old),
+        plotting.save_figure(draw(plotting.data_set(run), members, old),
                              os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), members)
     if runs:
         plotting.write_json(os.path.join(flags.figures, "reconstruction_loss.json"), runs)

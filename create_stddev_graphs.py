@@ -51,7 +51,7 @@ def main():
     flags = plotting.parse_flags(__doc__)
     runs, groups = {}, {}
     for name, run, model, step in plotting.restore_all(flags.train_dir):
-        _, _, stddev = plotting.encode_trajectory(run, model, FRAMES)
+        _, stddev = plotting.encode_trajectory(run, model, FRAMES)
         stddev = np.sort(stddev.mean(axis=0)).round(5).tolist()
         runs[name] = {"stddev": stddev, "step": step, "seed": run.seed}
         groups.setdefault((plotting.group(run), run.model), {})[name] = {**runs[name], "beta": run.beta, "flags": run}
@@ -59,8 +59,7 @@ def main():
     for (data, model), members in groups.items():
         run = next(iter(members.values()))["flags"]
         old = {} if run.friction else published.get(str(run.num_balls), {}).get(model, {})
-        figure = draw(f"{model}, {plotting.NUMBER[run.num_balls]} ball{'s' * (run.num_balls > 1)}"
-                      + ", friction" * run.friction, members, old)
+        figure = draw(f"{model}, {plotting.data_set(run)}", members, old)
         plotting.save_figure(figure, os.path.join(flags.figures, f"{data}_stddev_{model}.png"), members)
     if runs:
         plotting.write_json(os.path.join(flags.figures, "stddev.json"), runs)

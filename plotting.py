@@ -66,20 +66,17 @@ def published(quantity):
 
 
 def encode_trajectory(flags, model, frames):
-    """One evaluation trajectory, the same for every model: pictures [frames, 32, 32, 1], mean and stddev [frames,
-    latents]; NumPy."""
+    """Mean and stddev, [frames, latents] each in NumPy, of one evaluation trajectory, the same for every model."""
     import ball_generator
     seed = (0, experiment.EVALUATION, TRAJECTORY)
     positions = ball_generator.simulate([seed], flags.num_balls, frames, flags.friction)[0]
-    pictures = ball_generator.render(positions)
-    mean, log_variance = model.encode(pictures)
-    return pictures.numpy(), mean.numpy(), np.exp(log_variance.numpy() / 2)
+    mean, log_variance = model.encode(ball_generator.render(positions))
+    return mean.numpy(), np.exp(log_variance.numpy() / 2)
 
 
-def title(flags):
-    """A run in words."""
-    return (f"{flags.model}, {NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}, $\\beta$ = {flags.beta:g}"
-            + ", friction" * flags.friction)
+def data_set(flags):
+    """A run's data set in words."""
+    return f"{NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
 
 
 def group(flags):
