@@ -27,7 +27,7 @@ def traverse(flags, model):
     import tensorflow as tf
 
     import architecture
-    mean, stddev = plotting.encode_trajectory(flags, model, FRAMES)
+    mean, stddev = plotting.encode(model, plotting.trajectory(flags, FRAMES))
     average = stddev.mean(axis=0)
     order = np.argsort(average)[:ROWS]
     noise = architecture.normal((model.latents,), (experiment.EVALUATION, 0)).numpy()

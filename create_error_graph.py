@@ -26,7 +26,7 @@ def entropy(pictures):
     return -terms.sum(axis=(-3, -2, -1))
 
 
-def evaluate(flags, model):
+def measure(name, run, model, step):
     """Mean reconstruction loss, its standard error over the trajectories, and the floor of these pictures; nats a
     picture. The same pictures and noise for every model."""
     import tensorflow as tf
@@ -34,13 +34,15 @@ def evaluate(flags, model):
     import architecture
     import ball_generator
     seeds = [(0, experiment.EVALUATION, i) for i in range(TRAJECTORIES)]
-    pictures = ball_generator.render(ball_generator.simulate(seeds, flags.num_balls, FRAMES, flags.friction))
+    pictures = ball_generator.render(ball_generator.simulate(seeds, run.num_balls, FRAMES, run.friction))
     loss_of = tf.function(model.losses)
     losses = []
     for i in range(TRAJECTORIES):
         noise = architecture.normal((FRAMES, model.latents), (experiment.EVALUATION, i))
         losses.append(float(loss_of(pictures[i], noise)[0]))
-    return np.mean(losses), np.std(losses, ddof=1) / np.sqrt(TRAJECTORIES), entropy(pictures.numpy()).mean()
+    return {"reconstruction_loss": round(np.mean(losses), 4),
+            "standard_error": round(np.std(losses, ddof=1) / np.sqrt(TRAJECTORIES), 4),
+            "entropy_floor": round(entropy(pictures.numpy()).mean(), 4)}
 
 
 def draw(title, runs, published):
@@ -74,21 +76,16 @@ def draw(title, runs, published):
 
 def main():
     flags = plotting.parse_flags(__doc__)
-    runs, groups = {}, {}
-    for name, run, model, step in plotting.restore_all(flags.train_dir):
-        loss, error, floor = evaluate(run, model)
-        runs[name] = {"reconstruction_loss": round(loss, 4), "standard_error": round(error, 4),
-                      "entropy_floor": round(floor, 4), "step": step, "seed": run.seed}
+    groups = {}
+    for name, (run, numbers) in plotting.measure_all(flags, "reconstruction_loss.json", measure).items():
         groups.setdefault(plotting.group(run), {})[name] = {
-            **runs[name], "model": run.model, "beta": run.beta, "flags": run}
-    for data, members in groups.items():
-        run = next(iter(members.values()))["flags"]
+            **numbers, "model": run.model, "beta": run.beta, "flags": run}
+    for data, runs in groups.items():
+        run = next(iter(runs.values()))["flags"]
         old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
-        plotting.save_figure(draw(plotting.data_set(run), members, old),
-                             os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), members)
-    if runs:
-        plotting.write_json(os.path.join(flags.figures, "reconstruction_loss.json"), runs)
-    return plotting.finish(len(runs), flags.train_dir)
+        plotting.save_figure(draw(plotting.data_set(run), runs, old),
+                             os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), runs)
+    return plotting.finish(groups, flags.train_dir)
 
 
 if __name__ == "__main__":

@@ -47,23 +47,24 @@ def draw(title, runs, published):
     return figure
 
 
+def measure(name, run, model, step):
+    """The average stddev of every latent over one trajectory, sorted."""
+    _, stddev = plotting.encode(model, plotting.trajectory(run, FRAMES))
+    return {"stddev": np.sort(stddev.mean(axis=0)).round(5).tolist()}
+
+
 def main():
     flags = plotting.parse_flags(__doc__)
-    runs, groups = {}, {}
-    for name, run, model, step in plotting.restore_all(flags.train_dir):
-        _, stddev = plotting.encode_trajectory(run, model, FRAMES)
-        stddev = np.sort(stddev.mean(axis=0)).round(5).tolist()
-        runs[name] = {"stddev": stddev, "step": step, "seed": run.seed}
-        groups.setdefault((plotting.group(run), run.model), {})[name] = {**runs[name], "beta": run.beta, "flags": run}
+    groups = {}
+    for name, (run, numbers) in plotting.measure_all(flags, "stddev.json", measure).items():
+        groups.setdefault((plotting.group(run), run.model), {})[name] = {**numbers, "beta": run.beta, "flags": run}
     published = plotting.published("sorted_latent_stddev")
-    for (data, model), members in groups.items():
-        run = next(iter(members.values()))["flags"]
+    for (data, model), runs in groups.items():
+        run = next(iter(runs.values()))["flags"]
         old = {} if run.friction else published.get(str(run.num_balls), {}).get(model, {})
-        figure = draw(f"{model}, {plotting.data_set(run)}", members, old)
-        plotting.save_figure(figure, os.path.join(flags.figures, f"{data}_stddev_{model}.png"), members)
-    if runs:
-        plotting.write_json(os.path.join(flags.figures, "stddev.json"), runs)
-    return plotting.finish(len(runs), flags.train_dir)
+        figure = draw(f"{model}, {plotting.data_set(run)}", runs, old)
+        plotting.save_figure(figure, os.path.join(flags.figures, f"{data}_stddev_{model}.png"), runs)
+    return plotting.finish(groups, flags.train_dir)
 
 
 if __name__ == "__main__":

@@ -35,21 +35,63 @@ def parse_flags(description, table=FLAGS):
     return flags
 
 
-def restore_all(train_dir):
+def restore_all(train_dir, known=None):
     """Yield name, flags, model, step of every run under the prefix; say which folders have none, and which of the 18
-    experiments are missing."""
+    experiments are missing.
+
+    known: name -> numbers measured before. A run without weights whose numbers at its last step are known, such as
+    those under checkpoints/pretrained that are too large to be kept there, is yielded with None for its model.
+    """
     seen = set()
     for path in experiment.find(train_dir):
         try:
             flags, model, step = experiment.restore(path)
         except ValueError as error:
-            print(f"left out {path}: {error}", file=sys.stderr)
-            continue
+            flags, model, step = _known(path, known or {})
+            if flags is None:
+                print(f"left out {path}: {error}", file=sys.stderr)
+                continue
         seen.add(experiment.name(flags))
         yield experiment.name(flags), flags, model, step
     missing = [name for name in expected() if name not in seen]
     if missing:
         print(f"missing of the 18 under {train_dir}_*: {', '.join(missing)}", file=sys.stderr)
+
+
+def _known(path, known):
+    """flags, None, step of a run folder without weights whose numbers are known; three times None if they are not."""
+    try:
+        flags = experiment.read_flags(path)
+        with open(os.path.join(path, "losses.csv")) as lines:
+            step = int(lines.readlines()[-1].split(",")[0])
+        if not experiment.steps(path) and known[experiment.name(flags)]["step"] == step:
+            return flags, None, step
+    except (ValueError, OSError, KeyError, IndexError):
+        pass
+    return None, None, None
+
+
+def measure_all(flags, file, measure):
+    """Numbers of every run under --train_dir, name -> (the run's flags, numbers); written as JSON to the file among the
+    figures.
+
+    measure: name, the run's flags, model, step -> object of numbers; step and seed are added. A run without weights
+    keeps what the file has of it, see restore_all.
+    """
+    path = os.path.join(flags.figures, file)
+    known = {}
+    if os.path.exists(path):
+        with open(path) as before:
+            known = json.load(before)
+    runs = {}
+    for name, run, model, step in restore_all(flags.train_dir, known):
+        numbers = measure(name, run, model, step) if model else known[name]
+        runs[name] = run, {**numbers, "step": step, "seed": run.seed}
+    if runs:
+        by_name = {name: numbers for name, (_, numbers) in runs.items()}
+        experiment.write_whole(path, json.dumps(by_name, indent=1) + "\n")
+        print(path)
+    return runs
 
 
 def expected():
@@ -65,13 +107,19 @@ def published(quantity):
         return json.load(file)[quantity]["values"]
 
 
-def encode_trajectory(flags, model, frames):
-    """Mean and stddev, [frames, latents] each in NumPy, of one evaluation trajectory, the same for every model."""
+def encode(model, positions):
+    """Mean and stddev, [pictures, latents] each in NumPy, of the pictures of positions [pictures, balls, 2]."""
     import ball_generator
-    seed = (0, experiment.EVALUATION, TRAJECTORY)
-    positions = ball_generator.simulate([seed], flags.num_balls, frames, flags.friction)[0]
-    mean, log_variance = model.encode(ball_generator.render(positions))
-    return mean.numpy(), np.exp(log_variance.numpy() / 2)
+    codes = [model.encode(ball_generator.render(positions[i:i + 1000].astype(np.float32)))
+             for i in range(0, len(positions), 1000)]
+    mean, log_variance = (np.concatenate(parts) for parts in zip(*codes))
+    return mean, np.exp(log_variance / 2)
+
+
+def trajectory(flags, frames):
+    """Positions [frames, balls, 2] of an evaluation trajectory, the same for every model and none of the training's."""
+    import ball_generator
+    return ball_generator.simulate([(0, experiment.EVALUATION, TRAJECTORY)], flags.num_balls, frames, flags.friction)[0]
 
 
 def data_set(flags):
@@ -93,11 +141,6 @@ def save_figure(figure, path, runs, dpi=150):
     figure.savefig(path + ".new", format="png", dpi=dpi, metadata=metadata)
     plt.close(figure)
     os.replace(path + ".new", path)
-    print(path)
-
-
-def write_json(path, runs):
-    experiment.write_whole(path, json.dumps(runs, indent=1) + "\n")
     print(path)
 
 

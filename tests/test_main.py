@@ -253,12 +253,12 @@ def test_xla_trains_the_same(tmp_path):
 
 def test_it_learns(trained):
     """Off the plateau: far below the best constant picture, on pictures it has not seen."""
-    from create_error_graph import evaluate
+    from create_error_graph import measure
     flags, model, step = experiment.restore(f"{trained}_model_fully_connected_num_balls_1_beta_0.1")
     assert step == 500
     pictures = ball_generator.render(ball_generator.simulate([(77, 0, i) for i in range(100)], 1, 16)).numpy()
     p = pictures.reshape(-1, 1024).mean(axis=0, dtype=float)
     constant = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
     assert constant == pytest.approx(165, abs=5)
-    loss, error, floor = evaluate(flags, model)
-    assert floor < loss < 60 and 0 < error < 5
+    found = measure(None, flags, model, None)
+    assert found["entropy_floor"] < found["reconstruction_loss"] < 60 and 0 < found["standard_error"] < 5

@@ -1,0 +1,171 @@
+"""What each latent stands for: pictures and numbers, from positions that the generator knows.
+
+    python create_disentanglement_graphs.py --train_dir=./checkpoints/train_store --figures=figures
+
+writes for every run response_map_<run>.png (the latents' means as functions of where the balls are) and
+traversal_<run>.gif (every latent in use going through the range it takes); disentanglement.json (the measures of
+disentanglement.py over 10,000 random positions) and one_ball_disentanglement.png, two_ball_disentanglement.png.
+"""
+import functools
+import os
+import sys
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import ball_generator
+import disentanglement
+import experiment
+import plotting
+import response_maps
+
+SAMPLES = 10_000       # positions that the numbers are over
+PAIRS = 20_000         # pairs of pictures: half to fit the classifier, half to count
+DEAD = 0.9             # a latent of a higher average stddev is not in use
+MAPS = 10              # latents in a response map
+POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION, 102)  # seeds
+PANELS = {             # of the score graphs: title, where it is the mean over factors
+    "r2": "linear $R^2$", "mig": "mutual information gap", "axis_score": "axis score",
+    "mig_rotated": "mutual information gap, rotated", "axis_score_rotated": "axis score, rotated",
+    "change_accuracy": "accuracy: which factor changed? (hollow: untrained)"}
+
+
+@functools.cache
+def data_set(num_balls):
+    """Positions, names and values of their factors, and the scores of an ideal code: the factors themselves."""
+    positions = disentanglement.random_positions(POSITIONS, SAMPLES, num_balls)
+    names, factors = disentanglement.factors_of(positions)
+    ideal = disentanglement.scores(factors, factors)
+    if num_balls == 1:
+        ideal["change_accuracy"] = accuracy(lambda positions: positions[:, 0])
+    return positions, names, factors, ideal
+
+
+def accuracy(code_of):
+    """Accuracy of the classifier of changes on a code: positions [samples, 1, 2] -> [samples, latents]."""
+    first, second, changed = disentanglement.random_pairs(CHANGES, PAIRS)
+    return disentanglement.change_accuracy(code_of(first), code_of(second), changed)
+
+
+@functools.cache
+def accuracy_of_pictures():
+    """What the classifier reaches from raw pixels, and from their first ten principal components."""
+    def pixels(positions):
+        return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
+
+    sample = pixels(data_set(1)[0])
+    components = np.linalg.eigh(np.cov(sample.T))[1][:, -10:]
+    return accuracy(pixels), accuracy(lambda positions: (pixels(positions) - sample.mean(axis=0)) @ components)
+
+
+def measure(run, mean, stddev, model):
+    """A run's object in disentanglement.json, from the codes of data_set's positions and the model."""
+    _, names, factors, ideal = data_set(run.num_balls)
+    active = stddev.mean(axis=0) <= DEAD
+    numbers = {"beta_latents_per_pixel": run.beta * model.latents / ball_generator.RESOLUTION ** 2,
+               "latents": model.latents, "active_latents": int(active.sum()), "factors": names,
+               **disentanglement.scores(mean[:, active], factors)}
+    if run.num_balls == 1:
+        untrained = experiment.new_model(run)
+        numbers["change_accuracy"] = accuracy(lambda positions: plotting.encode(model, positions)[0][:, active])
+        pixels, components = accuracy_of_pictures()
+        numbers["change_accuracy_of"] = {
+            "chance": 0.5, "raw pixels": pixels, "10 principal components": components,
+            "untrained network": accuracy(lambda positions: plotting.encode(untrained, positions)[0])}
+    return rounded({**numbers, "ideal": ideal})
+
+
+def rounded(value):
+    """Floats of an object of JSON, to four places."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return round(value, 4) if isinstance(value, float) else value
+
+
+def draw_scores(title, runs):
+    """Every score against beta: one colour a model, the mean over its seeds with their range, the ceiling that an ideal
+    code reaches. runs: name -> a run's object of disentanglement.json, with model and beta."""
+    first = next(iter(runs.values()))
+    panels = [key for key in PANELS if key in first]
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained", sharex=True)
+    for axis in axes.flat[len(panels):]:
+        axis.set_visible(False)
+    for key, axis in zip(panels, axes.flat):
+        axis.axhline(np.mean(first["ideal"][key]), color="0.3", linestyle=(0, (6, 3)), linewidth=1, label="ideal code")
+        for model, colour in plotting.MODEL_COLOURS.items():
+            mine = [run for run in runs.values() if run["model"] == model]
+            betas = sorted({run["beta"] for run in mine})
+            points = [[np.mean(run[key]) for run in mine if run["beta"] == beta] for beta in betas]
+            if mine:
+                means = np.array([np.mean(point) for point in points])
+                bars = [means - [min(point) for point in points], [max(point) for point in points] - means]
+                axis.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=(
+                    f"{model}: $\\beta\\cdot$latents/pixels = {mine[0]['latents'] / 1024:.3f} $\\beta$"))
+                if key == "change_accuracy":
+                    axis.plot([run["beta"] for run in mine],
+                              [run["change_accuracy_of"]["untrained network"] for run in mine], "o", color=colour,
+                              markersize=5, markerfacecolor="none")
+        if key == "change_accuracy":
+            for what, style, below in ("chance", "-", 1), ("raw pixels", "--", 0), ("10 principal components", ":", 0):
+                value = first["change_accuracy_of"][what]
+                axis.axhline(value, color="0.6", linewidth=1, linestyle=style)
+                axis.annotate(what, (1, value), (-2, -9 if below else 2), xycoords=("axes fraction", "data"),
+                              fontsize=7, color="0.4", textcoords="offset points", ha="right")
+            axis.set_ylim(0.45, 1.02)
+        else:
+            axis.set_ylim(-0.03, 1.04)
+        axis.set_title(PANELS[key], fontsize=9)
+        axis.set_xlabel("$\\beta$")
+        axis.tick_params(labelbottom=True)
+        axis.grid(alpha=0.25)
+    figure.suptitle(title, fontsize=10)
+    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def look_at(flags, name, run, model, step):
+    """Draw a run's maps and animation, and return its numbers."""
+    positions, names, factors, _ = data_set(run.num_balls)
+    mean, stddev = plotting.encode(model, positions)
+    kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
+    average = stddev.mean(axis=0)
+    latents = np.argsort(average)[:MAPS]
+    shares = disentanglement.explained(mean, factors)
+    texts = []
+    for latent in latents:
+        parts = [f"{factor} {share:.0%}" for factor, share in zip(names, shares[:, latent])]
+        texts.append("\n".join([f"$z_{{{latent}}}$: stddev {average[latent]:.2f}, KL {kl[latent]:.2f} nats"]
+                               + [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]))
+    title = (f"{run.model}, {plotting.data_set(run)}, $\\beta$ = {run.beta:g}, step {step:,}, seed {run.seed}: latents "
+             "of lowest stddev,\nand the share of each one's variance that follows each factor")
+    maps = response_maps.response_maps(run, model, latents)
+    plotting.save_figure(response_maps.draw_maps(title, maps, texts),
+                         os.path.join(flags.figures, f"response_map_{name}.png"),
+                         {name: {"step": step, "seed": run.seed}}, dpi=110)
+    active = [latent for latent in np.argsort(average) if average[latent] <= DEAD]
+    if active:
+        frames = response_maps.animate(model, mean, stddev, active)
+        response_maps.save_animation(frames, os.path.join(flags.figures, f"traversal_{name}.gif"))
+    else:
+        print(f"{name}: no latent has a stddev of at most {DEAD}: nothing to animate, and its scores are 0")
+    return measure(run, mean, stddev, model)
+
+
+def main():
+    flags = plotting.parse_flags(__doc__)
+    groups = {}
+    for name, (run, numbers) in plotting.measure_all(
+            flags, "disentanglement.json", functools.partial(look_at, flags)).items():
+        groups.setdefault(plotting.group(run), {})[name] = {
+            **numbers, "model": run.model, "beta": run.beta, "flags": run}
+    for data, runs in groups.items():
+        run = next(iter(runs.values()))["flags"]
+        plotting.save_figure(draw_scores(plotting.data_set(run), runs),
+                             os.path.join(flags.figures, f"{data}_disentanglement.png"), runs)
+    return plotting.finish(groups, flags.train_dir)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
