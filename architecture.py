@@ -26,6 +26,32 @@ def normal(shape, seed):
     return tf.math.ndtri(uniform(shape, seed))
 
 
+class BlockConv(layers.Conv2D):
+    """A 3 x 3 convolution of stride 2, computed as a 2 x 2 one of stride 1 over blocks of 2 x 2 pixels: same weights
+    and, but for rounding, the same result, faster on a CPU (forward and backward, benchmarks/train_speed.py)."""
+
+    def call(self, pictures):
+        blocks = tf.nn.space_to_depth(pictures, 2)                  # [batch, n / 2, n / 2, 4 * width]
+        return self.activation(tf.nn.conv2d(blocks, over_blocks(self.kernel), 1, "SAME") + self.bias)
+
+
+class BlockConvTranspose(layers.Conv2DTranspose):
+    """The transpose of BlockConv, instead of a transposed 3 x 3 convolution of stride 2."""
+
+    def call(self, pictures):
+        batch, n, _, _ = tf.unstack(tf.shape(pictures))
+        blocks = tf.nn.conv2d_transpose(pictures, over_blocks(self.kernel), (batch, n, n, 4 * self.filters), 1, "SAME")
+        return self.activation(tf.nn.depth_to_space(blocks, 2) + self.bias)
+
+
+def over_blocks(kernel):
+    """A kernel [3, 3, a, b], its fourth row and column 0, as one over blocks: [2, 2, 4 a, b]."""
+    kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    a, b = kernel.shape[2:]
+    kernel = tf.reshape(kernel, (2, 2, 2, 2, a, b))                 # block row, row in it, block column, column in it
+    return tf.reshape(tf.transpose(kernel, (0, 2, 1, 3, 4, 5)), (2, 2, 4 * a, b))
+
+
 def table(model, hidden_size):
     """A model's layers: (encoder, decoder), one row a layer: kind, kernel, stride, width (or kind and width alone).
 
@@ -71,6 +97,8 @@ def build(rows, shape, weight_init, seeds):
         elif kind in ("conv", "transposed"):
             kernel, stride, width = sizes
             convolution = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
+            if stride == 2 and i > 0:  # on pictures, of one channel, it would be slower
+                convolution = BlockConv if kind == "conv" else BlockConvTranspose
             layer = convolution(width, kernel, stride, "same", activation=activation, **start_at(CONV_INIT))
         elif kind == "flatten":
             layer = layers.Flatten()

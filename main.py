@@ -51,8 +51,8 @@ FLAGS = (  # name, type, default, help
     ("seed", whole(0, 2 ** 31 - 1), 0, "all random numbers are a function of it and of the step (%(default)s)"),
     ("save_every", whole(1), 1000, "steps between checkpoints (%(default)s)"),
     ("report_every", whole(1), 2000, "steps between sample pictures and stddev lines (%(default)s)"),
-    ("xla", ("auto", "on", "off"), "auto",
-     "compile the step with XLA; auto: on a GPU, and for fully_connected on a CPU, where it is faster"),
+    ("xla", ("auto", "on", "adam", "off"), "auto",
+     "what XLA compiles: the whole step, Adam alone, or nothing; auto: what is fastest for model and device"),
     ("threads", whole(0), 0, "CPU threads, 0 for all cores (%(default)s)"),
     ("restart", boolean, False, "move an existing run aside and start afresh"),
 )
@@ -71,7 +71,8 @@ def parse(words=None):
 
 
 def set_up_device(flags):
-    """Choose GPU or CPU and threads, before TensorFlow's first operation. Returns the device's name, XLA or not."""
+    """Choose GPU or CPU and threads, before TensorFlow's first operation. Returns the device's name, and what XLA is to
+    compile: "on" (the step), "adam" or "off"."""
     tf, gpus = experiment.import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
@@ -79,7 +80,9 @@ def set_up_device(flags):
         device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     else:
         device = f"CPU, {flags.threads or len(os.sched_getaffinity(0))} threads"
-    xla = bool(gpus) or flags.model == "fully_connected" if flags.xla == "auto" else flags.xla == "on"
+    xla = flags.xla
+    if xla == "auto":  # on a CPU: convolutions ten times slower, Adam's passes over much memory made one
+        xla = "on" if gpus else "off" if flags.model != "fully_connected" else "adam" if flags.threads == 1 else "on"
     return device, xla
 
 
@@ -101,7 +104,11 @@ def make_train(flags, model, optimizer, xla):
     def seed_of(purpose, step):
         return tf.stack([tf.constant(flags.seed * 16 + purpose, tf.int64), step])
 
-    @tf.function(jit_compile=xla, input_signature=[
+    @tf.function(jit_compile=xla == "adam")
+    def apply(gradients):
+        optimizer.apply(gradients)
+
+    @tf.function(jit_compile=xla == "on", input_signature=[
         tf.TensorSpec((STEPS_PER_CALL, flags.batch_size, flags.num_balls, 2), tf.float32),
         tf.TensorSpec((), tf.int64), tf.TensorSpec((), tf.int32)])
     def train(positions, first, count):
@@ -117,7 +124,7 @@ def make_train(flags, model, optimizer, xla):
                 loss = flags.batch_size * (reconstruction + flags.beta * kl)  # summed over the batch, as in 2016
                 if flags.weight_decay:
                     loss += flags.weight_decay * model.weight_penalty()
-            optimizer.apply(tape.gradient(loss, model.variables))
+            apply(tape.gradient(loss, model.variables))
             reconstructions = reconstructions.write(i, reconstruction)
             kls = kls.write(i, kl)
         return reconstructions.stack(), kls.stack()
@@ -166,7 +173,7 @@ def train(flags, path, stopped):
     slot = os.environ.get("RUN_SLOT")  # set by run, where several bars share the screen
     quiet = on_screen and slot is not None
     records.say(f"{experiment.name(flags)}: {model.count_params():,} parameters, in {path}", quiet)
-    records.say(f"on {device}, XLA {'on' if xla else 'off'}; TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+    records.say(f"on {device}, XLA {xla}; TensorFlow {tf.__version__}, Keras {keras.__version__}, "
                 f"NumPy {np.__version__}, Python {platform.python_version()}, {platform.machine()}", quiet)
     records.say(" ".join(f"--{key}={value}" for key, value in vars(flags).items()), quiet)
     if saved is not None:

@@ -96,6 +96,11 @@ def worker(kind, model_name, threads):
             next(main.simulations(flags, 0))
             return (time.perf_counter() - began) / main.STEPS_PER_SIMULATION * 1000
     else:
+        if kind == "feed":
+            import keras
+
+            import architecture
+            architecture.BlockConv, architecture.BlockConvTranspose = keras.layers.Conv2D, keras.layers.Conv2DTranspose
         model = experiment.new_model(flags)
         optimizer = main.new_optimizer(flags, model)
         if kind == "feed":

@@ -57,6 +57,28 @@ def test_layers(model):
         assert all(layer.padding == "same" for layer in convolutions)
 
 
+@pytest.mark.parametrize("n, before, after", [(16, 8, 16), (8, 4, 2), (4, 1, 8)])
+@pytest.mark.parametrize("block, plain", [("BlockConv", "Conv2D"), ("BlockConvTranspose", "Conv2DTranspose")])
+def test_convolutions_over_blocks_equal_kerass_own(block, plain, n, before, after):
+    """Values and all gradients, at the sides and corners too."""
+    pictures = tf.constant(np.random.default_rng(2).standard_normal((3, n, n, before)), tf.float32)
+    layer, own = (kind(after, 3, 2, "same", activation="elu", bias_initializer="normal")
+                  for kind in (getattr(architecture, block), getattr(keras.layers, plain)))
+    layer.build(pictures.shape)
+    own.build(pictures.shape)
+    own.set_weights(layer.get_weights())
+    results = []
+    for one in layer, own:
+        with tf.GradientTape() as tape:
+            tape.watch(pictures)
+            out = one(pictures)
+            loss = tf.reduce_sum(tf.sin(out))
+        results.append([out, *tape.gradient(loss, [pictures, *one.trainable_variables])])
+    assert results[0][0].shape == (3, n // 2, n // 2, after) if plain == "Conv2D" else (3, 2 * n, 2 * n, after)
+    for found, expected in zip(*results):
+        np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
+
+
 @pytest.mark.parametrize("model", SIZES)
 def test_initial_values(model):
     vae = make(model, weight_init=0.07)

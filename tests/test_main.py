@@ -158,7 +158,7 @@ def test_losses_are_nats_a_picture(run):
     model = experiment.new_model(flags)
     optimizer = main.new_optimizer(flags, model)
     positions = next(main.simulations(flags, 0))
-    step = main.make_train(flags, model, optimizer, xla=False)
+    step = main.make_train(flags, model, optimizer, xla="off")
     first = step(np.pad(positions, [(0, main.STEPS_PER_CALL - 1), (0, 0), (0, 0), (0, 0)]), 0, 1)[0][0]
     assert float(first) == pytest.approx(1024 * np.log(2), rel=0.02)
 
@@ -182,7 +182,7 @@ def test_training_is_adam_on_the_summed_loss(words):
     positions = next(main.simulations(flags, 0))
     assert positions.shape == (3, 6, flags.num_balls, 2)
     block = np.pad(positions, [(0, main.STEPS_PER_CALL - 3), (0, 0), (0, 0), (0, 0)])
-    main.make_train(flags, trained, main.new_optimizer(flags, trained), xla=False)(block, 0, 3)
+    main.make_train(flags, trained, main.new_optimizer(flags, trained), xla="off")(block, 0, 3)
 
     values = [v.numpy().astype(float) for v in model.variables]
     moments = [(np.zeros_like(v), np.zeros_like(v)) for v in values]
@@ -206,7 +206,7 @@ def test_each_flag_of_the_loss_changes_what_is_learnt():
         flags = main.parse([*words, "--batch_size=4", "--max_step=4"])
         model = experiment.new_model(flags)
         block = np.pad(next(main.simulations(flags, 0)), [(0, main.STEPS_PER_CALL - 4), (0, 0), (0, 0), (0, 0)])
-        main.make_train(flags, model, main.new_optimizer(flags, model), xla=False)(block, 0, 4)
+        main.make_train(flags, model, main.new_optimizer(flags, model), xla="off")(block, 0, 4)
         return np.concatenate([v.numpy().ravel() for v in model.variables])
 
     plain = after()
@@ -242,13 +242,14 @@ def test_zero_steps_make_an_untrained_model(tmp_path):
 
 
 def test_xla_trains_the_same(tmp_path):
-    for xla in "on", "off":
+    for xla in "on", "adam", "off":
         script("main.py", f"--train_dir={tmp_path}/{xla}", "--model=fully_connected", "--batch_size=8", "--max_step=50",
                f"--xla={xla}")
     run = "_model_fully_connected_num_balls_1_beta_0.1"
-    (_, *on, _), = losses(f"{tmp_path}/on{run}")
     (_, *off, _), = losses(f"{tmp_path}/off{run}")
-    assert on == pytest.approx(off, rel=1e-4)
+    for xla in "on", "adam":
+        (_, *found, _), = losses(f"{tmp_path}/{xla}{run}")
+        assert found == pytest.approx(off, rel=1e-4)
 
 
 def test_it_learns(trained):
