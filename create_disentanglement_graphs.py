@@ -20,7 +20,7 @@ import plotting
 import response_maps
 
 SAMPLES = 10_000       # positions that the numbers are over
-PAIRS = 20_000         # pairs of pictures: half to fit the classifier, half to count
+PAIRS = 10_000         # pairs of pictures: half to fit the classifier, half to count
 DEAD = 0.9             # a latent of a higher average stddev is not in use
 MAPS = 10              # latents in a response map
 POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION, 102)  # seeds

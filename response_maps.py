@@ -17,7 +17,7 @@ import experiment
 import plotting
 
 GRID = 60                         # of one ball's map: positions along a side
-SAMPLES, CELLS = 100_000, 30      # of more balls' maps: random positions, averaged in cells
+SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells
 POSITIONS, CODES = (0, experiment.EVALUATION, 103), (0, experiment.EVALUATION, 104)  # seeds
 LOW, HIGH = ball_generator.RADIUS, ball_generator.BOX - ball_generator.RADIUS  # of a ball's centre
 FRAMES, TILE, LINE = 20, 64, 14   # of an animation: frames one way; sides of a tile and height of a name, in dots

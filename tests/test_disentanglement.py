@@ -152,14 +152,14 @@ def test_response_maps_of_a_known_code():
     np.testing.assert_allclose(one[1], np.tile(line[:, None], (1, len(line))), atol=0.05)  # y down the rows
 
     two = response_maps.response_maps(SimpleNamespace(num_balls=2), Moments(), [0, 2])
-    centres = 1.2 + (np.arange(30) + 0.5) * 7.6 / 30
+    centres = 1.2 + (np.arange(25) + 0.5) * 7.6 / 25
     seen = ~np.isnan(two["centroid"][0])
-    np.testing.assert_allclose(two["centroid"][0][seen], np.tile(centres, (30, 1))[seen], atol=0.2)
-    d = -7.6 + (np.arange(30) + 0.5) * 15.2 / 30
+    np.testing.assert_allclose(two["centroid"][0][seen], np.tile(centres, (25, 1))[seen], atol=0.2)
+    d = -7.6 + (np.arange(25) + 0.5) * 15.2 / 25
     seen = ~np.isnan(two["separation"][1])
-    assert not seen[14:16, 14:16].any() and seen.mean() > 0.9  # balls are never nearer than 2.4
+    assert not seen[11:14, 11:14].any() and seen.mean() > 0.9  # balls are never nearer than 2.4
     np.testing.assert_allclose(two["separation"][1][seen],  # two balls at +-d/2: xx - yy = (dx^2 - dy^2) / 4
-                               (d ** 2 - d[:, None] ** 2)[seen] / 4, atol=0.8)
+                               (d ** 2 - d[:, None] ** 2)[seen] / 4, atol=1.5)
     np.testing.assert_allclose(two["separation"][1], two["separation"][1][::-1, ::-1])
 
 
