@@ -99,10 +99,9 @@ def render(positions):
 
 def main():
     """One sample picture of each data set, enlarged 8 times."""
-    import cv2
-
     import experiment
     import plotting
+    cv2 = experiment.import_cv2()
     flags = plotting.parse_flags(__doc__, [row for row in plotting.FLAGS if row[0] == "figures"])
     for num_balls in 1, 2:
         positions = simulate([(0, experiment.EVALUATION, plotting.TRAJECTORY)], num_balls, frames=1)[0, 0]

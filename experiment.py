@@ -54,6 +54,16 @@ def import_tensorflow():
     return tf, gpus
 
 
+def import_cv2():
+    """OpenCV; refused with a hint where it does not load, as on a machine without a screen's libraries."""
+    try:
+        import cv2
+    except ImportError as error:
+        refuse(f"OpenCV does not load: {error}. Debian and Ubuntu: apt install libgl1 libglib2.0-0; or use "
+               "opencv-python-headless")
+    return cv2
+
+
 def refuse(message):
     """End the program for something that cannot be done as asked: one line on stderr, exit code 2."""
     print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)

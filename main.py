@@ -247,6 +247,7 @@ def main():
     stopped = []  # signals, in the order they came
     for number in signal.SIGINT, signal.SIGTERM, signal.SIGUSR1:
         signal.signal(number, lambda number, frame: stopped.append(number))
+    experiment.import_cv2()
     path = experiment.folder(flags)
     lock = experiment.claim(flags)
     step, _ = experiment.newest(path)

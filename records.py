@@ -5,7 +5,6 @@ import os
 import sys
 import time
 
-import cv2
 import matplotlib
 
 matplotlib.use("Agg")  # no screen needed
@@ -84,7 +83,7 @@ class Records:
         generated = tf.sigmoid(model.decode(mean[:1]))
         for file, picture in ("real_balls.jpg", pictures), ("generated_balls.jpg", generated):
             picture = np.uint8(np.round(picture[0].numpy() * 255))
-            if not cv2.imwrite(self._file(file), picture):
+            if not experiment.import_cv2().imwrite(self._file(file), picture):
                 raise OSError(f"{self._file(file)} cannot be written")
         stddev = np.sort(np.mean(np.exp(log_variance.numpy() / 2), axis=0))
         self._append("stddev.csv", [step] + [f"{value:.4f}" for value in stddev])

@@ -3,11 +3,13 @@ import csv
 import json
 import os
 import struct
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from conftest import script
+from conftest import ROOT, script
 from tensorflow.core.util import event_pb2
 
 import architecture
@@ -68,6 +70,17 @@ def test_bad_flags_are_refused_in_one_line_and_nothing_is_made(tmp_path, words, 
     assert says in done.stderr and done.stderr.count("\n") == 1 and not done.stdout
     assert words[0].split("=")[0] in done.stderr
     assert not list(where.iterdir())
+
+
+def test_opencv_without_a_screens_libraries(tmp_path):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    done = script("main.py", f"--train_dir={tmp_path}/s", code=2, env=env)
+    assert "libGL.so.1" in done.stderr and "libgl1" in done.stderr and done.stderr.count("\n") == 1
+    done = subprocess.run([str(ROOT / "run"), f"--train_dir={tmp_path}/s"], capture_output=True, text=True,
+                          env={**env, "PYTHON": sys.executable})
+    assert done.returncode == 2 and "libgl1" in done.stderr and "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("s_*"))
 
 
 def test_help_names_every_flag():
