@@ -76,13 +76,14 @@ def set_up_device(flags):
     tf, gpus = experiment.import_tensorflow()
     tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
     tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
+    threads = flags.threads or len(os.sched_getaffinity(0))
     if gpus:
         device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     else:
-        device = f"CPU, {flags.threads or len(os.sched_getaffinity(0))} threads"
+        device = f"CPU, {threads} thread{'s' * (threads > 1)}"
     xla = flags.xla
     if xla == "auto":  # on a CPU: convolutions ten times slower, Adam's passes over much memory made one
-        xla = "on" if gpus else "off" if flags.model != "fully_connected" else "adam" if flags.threads == 1 else "on"
+        xla = "on" if gpus else "off" if flags.model != "fully_connected" else "adam" if threads == 1 else "on"
     return device, xla
 
 
