@@ -56,10 +56,10 @@ def draw(title, runs, published):
         mine = [run for run in runs.values() if run["model"] == model]
         betas = sorted({run["beta"] for run in mine})
         points = [[run["reconstruction_loss"] for run in mine if run["beta"] == beta] for beta in betas]
-        error = max((run["standard_error"] for run in mine), default=0)
-        means = np.array([np.mean(point) for point in points])
-        bars = [[max(error, mean - min(point)) for mean, point in zip(means, points)],
-                [max(error, max(point) - mean) for mean, point in zip(means, points)]]
+        errors = [max(run["standard_error"] for run in mine if run["beta"] == beta) for beta in betas]
+        means = [np.mean(point) for point in points]
+        bars = [[max(error, mean - min(point)) for error, mean, point in zip(errors, means, points)],
+                [max(error, max(point) - mean) for error, mean, point in zip(errors, means, points)]]
         if mine:
             axes.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=model)
             old = published.get(model, {})

@@ -12,10 +12,12 @@ Nothing here imports TensorFlow before a model is needed, so that a bad flag is 
 import argparse
 import difflib
 import fcntl
+import functools
 import glob
 import hashlib
 import json
 import os
+import platform
 import re
 import shutil
 import sys
@@ -34,9 +36,10 @@ TRAJECTORY, WEIGHTS, NOISE, DROPOUT, REPORT, EVALUATION = range(6)
 NOT_THE_EXPERIMENT = ("train_dir", "max_step", "report_every", "save_every", "xla", "threads", "restart")
 
 
+@functools.cache
 def import_tensorflow():
-    """TensorFlow, without its greetings, and the GPUs it finds, set to take memory as they need it, since several runs
-    share one."""
+    """TensorFlow, without its greetings, and the GPUs it finds: set to take memory as they need it, since several runs
+    share one, and to multiply in float32, where TensorFlow's own choice is the 10 bits of TF32."""
     sys.stderr.flush()
     stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # the greetings come before TF_CPP_MIN_LOG_LEVEL counts, from C++
@@ -45,11 +48,12 @@ def import_tensorflow():
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
             tf.config.experimental.set_memory_growth(gpu, True)
+        tf.config.experimental.enable_tensor_float_32_execution(False)
     finally:
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(null)
-    if not gpus and shutil.which("nvidia-smi"):
+    if not gpus and shutil.which("nvidia-smi") and "CUDA_VISIBLE_DEVICES" not in os.environ:
         print("nvidia-smi is there, but TensorFlow finds no GPU: pip install 'tensorflow[and-cuda]'", file=sys.stderr)
     return tf, gpus
 
@@ -163,6 +167,16 @@ def read_flags(path):
     return flags
 
 
+def last_step(path):
+    """The last step that a run folder's losses.csv tells of; 0 where it tells of none."""
+    try:
+        with open(os.path.join(path, "losses.csv")) as lines:
+            rows = [line for line in lines if line.endswith("\n")]
+        return int(rows[-1].split(",")[0]) if len(rows) > 1 else 0
+    except FileNotFoundError:
+        return 0
+
+
 def claim(flags):
     """Make the run folder, or take up the one there is; lock it and write its flags.json.
 
@@ -207,7 +221,7 @@ def _lock(path):
         file.seek(0)
         refuse(f"{path} is being trained in by process {file.read().strip()}")
     file.truncate(0)
-    file.write(f"{os.getpid()}\n")
+    file.write(f"{os.getpid()} on {platform.node()}\n")
     file.flush()
     return file
 
@@ -301,8 +315,11 @@ def restore(path):
     step, prefix = newest(path)
     if step is None:
         raise ValueError("it has no whole checkpoint")
-    model = new_model(flags)
-    parts(model).read(prefix).assert_existing_objects_matched().expect_partial()
+    try:
+        model = new_model(flags)
+        parts(model).read(prefix).assert_existing_objects_matched().expect_partial()
+    except (AttributeError, TypeError, KeyError, ValueError, AssertionError) as error:
+        raise ValueError(f"its flags.json does not fit its weights ({str(error).splitlines()[0]})") from None
     return flags, model, step
 
 

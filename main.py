@@ -13,7 +13,6 @@ import platform
 import signal
 import sys
 import time
-import traceback
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -166,7 +165,11 @@ def train(flags, path, stopped):
     variables = model.variables + optimizer.variables
     step, prefix = experiment.newest(path)
     if prefix:
-        checkpoint.read(prefix).assert_consumed()
+        try:
+            checkpoint.read(prefix).assert_consumed()
+        except AssertionError:
+            experiment.refuse(f"{path} holds weights alone, without Adam's state: to be drawn, not trained further. "
+                              "Give another --train_dir")
     saved, step = step, step or 0
 
     records = Records(flags, path, step)
@@ -222,9 +225,9 @@ def train(flags, path, stopped):
         if step % flags.save_every == 0 or step == flags.max_step:
             saved = save(checkpoint, records, path, step, variables)
     bar.close()
-    chunks.close()
     if saved != step:  # stopped in between, or --max_step=0
         saved = save(checkpoint, records, path, step, variables)
+    chunks.close()  # after the save: it waits for a simulation under way
     if stopped and step < flags.max_step:
         records.say(f"{experiment.name(flags)}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved; "
                     "the same command goes on")
@@ -243,6 +246,24 @@ def save(checkpoint, records, path, step, variables):
     return step
 
 
+class Tee:
+    """A stream that is also kept in a file: stderr, in a run's log."""
+
+    def __init__(self, stream, path):
+        self.stream, self.path = stream, path
+
+    def write(self, text):
+        self.stream.write(text)
+        try:
+            with open(self.path, "a") as log:
+                log.write(text)
+        except OSError:
+            pass  # a full disk: it is on the stream already
+
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+
+
 def main():
     flags = parse()
     stopped = []  # signals, in the order they came
@@ -251,29 +272,25 @@ def main():
     experiment.import_cv2()
     path = experiment.folder(flags)
     lock = experiment.claim(flags)
+    sys.stderr = Tee(sys.stderr, os.path.join(path, "log.txt"))
     step, _ = experiment.newest(path)
     if step is not None and step >= flags.max_step:
         print(f"{path} is trained: step {step} of {flags.max_step}")
         return 0
+    if step is None and experiment.last_step(path) > flags.save_every:
+        experiment.refuse(f"{path} was trained to step {experiment.last_step(path)}, and no whole checkpoint is left. "
+                          "Give another --train_dir, or --restart to move it aside and begin again")
     tf, _ = experiment.import_tensorflow()
     try:
         code = train(flags, path, stopped)
     except FloatingPointError as error:
         code, reason = 1, f"diverged: {error}. Try a smaller --lr; checkpoints up to the last good one are kept"
-    except (OSError, tf.errors.OpError) as error:
+    except (OSError, MemoryError, tf.errors.OpError) as error:
         # A disk that is full or became read-only, or too little memory: TensorFlow's errors go on for lines.
-        code, reason = 1, f"failed: {str(error).splitlines()[0]}. What is saved is kept; the same command goes on there"
-    except Exception:  # of ours or of a library: kept in the log, and shown as ever
-        with open(os.path.join(path, "log.txt"), "a") as log:
-            traceback.print_exc(file=log)
-        raise
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        code, reason = 1, f"failed: {first_line}. What is saved is kept; the same command goes on there"
     if code == 1:
         print(f"{path}: {reason}", file=sys.stderr)
-        try:
-            with open(os.path.join(path, "log.txt"), "a") as log:
-                log.write(reason + "\n")
-        except OSError:
-            pass  # told on stderr already
     lock.close()
     return code
 

@@ -55,18 +55,17 @@ def restore_all(train_dir, known=None):
         yield experiment.name(flags), flags, model, step
     missing = [name for name in expected() if name not in seen]
     if missing:
-        print(f"missing of the 18 under {train_dir}_*: {', '.join(missing)}", file=sys.stderr)
+        print(f"missing of the 18 (seed 0, no friction) under {train_dir}_*: {', '.join(missing)}", file=sys.stderr)
 
 
 def _known(path, known):
     """flags, None, step of a run folder without weights whose numbers are known; three times None if they are not."""
     try:
         flags = experiment.read_flags(path)
-        with open(os.path.join(path, "losses.csv")) as lines:
-            step = int(lines.readlines()[-1].split(",")[0])
+        step = experiment.last_step(path)
         if not experiment.steps(path) and known[experiment.name(flags)]["step"] == step:
             return flags, None, step
-    except (ValueError, OSError, KeyError, IndexError):
+    except (ValueError, OSError, KeyError, TypeError):
         pass
     return None, None, None
 
@@ -79,10 +78,11 @@ def measure_all(flags, file, measure):
     keeps what the file has of it, see restore_all.
     """
     path = os.path.join(flags.figures, file)
-    known = {}
-    if os.path.exists(path):
+    try:
         with open(path) as before:
-            known = json.load(before)
+            known = dict(json.load(before))
+    except (OSError, ValueError, TypeError):
+        known = {}
     runs = {}
     for name, run, model, step in restore_all(flags.train_dir, known):
         numbers = measure(name, run, model, step) if model else known[name]

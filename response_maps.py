@@ -66,7 +66,7 @@ def draw_maps(title, maps, texts):
     columns = min(5, len(texts))
     blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
     figure, axes = plt.subplots(blocks * len(maps), columns, layout="constrained", squeeze=False,
-                                figsize=(2.1 * columns + 1.2, (2.1 * len(maps) + 0.55) * blocks + 0.9))
+                                figsize=(max(7, 2.1 * columns + 1.2), (2.1 * len(maps) + 0.55) * blocks + 0.9))
     limit = max(np.nanmax(np.abs(values)) for values in maps.values())
     for axis in axes.flat:
         axis.set_visible(False)

@@ -6,10 +6,10 @@
 For each model, milliseconds a step of 128 pictures of one ball:
 
     feed          the way of 2016: Python loops over balls and sub-steps, one NumPy picture a frame, fed from the host,
-                  one graph call a step, no XLA
+                  one graph call a step, no XLA, Keras's own convolutions
     one process   main.py by itself
-    all cores     main.py as ./run runs it: one one-threaded process a core (three processes a GPU), each step's time
-                  over the number of processes
+    all cores     main.py as ./run runs it: one one-threaded process a core (three processes a GPU), a step's time
+                  over their number
 
 The three are taken in turn, several rounds in one run; medians. Beside them the share of the machine's own
 matrix-product peak that fully_connected reaches in one process (Adam included), the share of a step that its simulation
@@ -91,9 +91,11 @@ def worker(kind, model_name, threads):
                 product().numpy()
             return 4 * 2 * 2048 ** 3 / (time.perf_counter() - began) / 1e9
     elif kind == "simulate":
+        seeds = [(0, experiment.TRAJECTORY, i) for i in range(main.STEPS_PER_SIMULATION)]
+
         def measure():
             began = time.perf_counter()
-            next(main.simulations(flags, 0))
+            ball_generator.simulate(seeds, 1, 128)
             return (time.perf_counter() - began) / main.STEPS_PER_SIMULATION * 1000
     else:
         if kind == "feed":
@@ -137,10 +139,10 @@ def worker(kind, model_name, threads):
 
 
 class Worker:
-    def __init__(self, kind, model, threads, environment=()):
+    def __init__(self, kind, model, threads, gpu=None):
         command = [sys.executable, __file__, f"--worker={kind}", f"--model={model}", f"--threads={threads}"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, **dict(environment)})
+                                        env={**os.environ, **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})})
         assert self.process.stdout.readline() == "ready\n", f"the worker for {kind}, {model} ended"
 
     def tell(self):
@@ -161,11 +163,21 @@ class Worker:
         self.process.wait()
 
 
-def compare(model, cores, rounds):
+def jobs_of_run():
+    """Threads and GPU of each process that ./run has at a time."""
+    cores = len(os.sched_getaffinity(0))
+    gpus = experiment.import_tensorflow()[1]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(str(i) for i in range(len(gpus)))).split(",")
+    if gpus:
+        return [(0, visible[i % len(gpus)]) for i in range(min(3 * len(gpus), 18))]
+    jobs = min(cores, 18)
+    return [(cores // jobs, None)] * jobs
+
+
+def compare(model, jobs, rounds):
     """The workers of a model, told in turn; medians of what they measure."""
     feed, alone = Worker("feed", model, 0), Worker("ours", model, 0)
-    # As ./run does it: threads divided among jobs.
-    together = [Worker("ours", model, 1) for _ in range(cores)]
+    together = [Worker("ours", model, threads, gpu) for threads, gpu in jobs]
     simulate, peak = Worker("simulate", model, 0), Worker("peak", model, 0)
     found = {"feed_ms": [], "one_process_ms": [], "all_cores_ms": [], "simulate_ms": [], "peak": []}
     for _ in range(rounds):
@@ -173,7 +185,7 @@ def compare(model, cores, rounds):
         found["one_process_ms"].append(alone.measure())
         for one in together:
             one.tell()
-        found["all_cores_ms"].append(sum(one.answer() for one in together) / cores ** 2)
+        found["all_cores_ms"].append(sum(one.answer() for one in together) / len(jobs) ** 2)
         found["simulate_ms"].append(simulate.measure())
         found["peak"].append(peak.measure())
     median = {key: statistics.median(values) for key, values in found.items()}
@@ -197,14 +209,14 @@ def compare(model, cores, rounds):
 
 
 def benchmark(rounds):
-    cores = len(os.sched_getaffinity(0))
+    jobs = jobs_of_run()
     results = {}
     for model in main.MODELS:
         print(f"measuring {model}", file=sys.stderr)
-        results[model] = compare(model, cores, rounds)
+        results[model] = compare(model, jobs, rounds)
     for key, hours in ("all_cores_ms", "sweep_hours"), ("feed_ms", "feed_sweep_hours"):
         results[hours] = round(sum(results[model][key] for model in main.MODELS) * 6 * 100_000 / 3.6e6, 2)
-    results["cores"] = cores
+    results["cores"] = len(os.sched_getaffinity(0))
     return results
 
 

@@ -74,7 +74,8 @@ def test_convolutions_over_blocks_equal_kerass_own(block, plain, n, before, afte
             out = one(pictures)
             loss = tf.reduce_sum(tf.sin(out))
         results.append([out, *tape.gradient(loss, [pictures, *one.trainable_variables])])
-    assert results[0][0].shape == (3, n // 2, n // 2, after) if plain == "Conv2D" else (3, 2 * n, 2 * n, after)
+    side = n // 2 if plain == "Conv2D" else 2 * n
+    assert results[0][0].shape == (3, side, side, after)
     for found, expected in zip(*results):
         np.testing.assert_allclose(found, expected, atol=2e-5 * np.abs(expected).max())
 

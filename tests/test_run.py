@@ -131,3 +131,86 @@ def test_spooled_copy_finds_the_project(tmp_path):
     assert done.stdout.count("main.py") == 18
     done = sweep("--list", script=tmp_path / "slurm_script", env={"SLURM_SUBMIT_DIR": str(tmp_path)}, code=2)
     assert "sbatch in the project's folder" in done.stderr
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+
+
+@pytest.mark.parametrize("visible, gpus, jobs", [
+    (None, {"0", "1", "2", "3"}, 12), ("2", {"2"}, 3), ("1,3", {"1", "3"}, 6), ("", {""}, None), ("-1", {"-1"}, None)])
+def test_gpus_are_shared_out(tmp_path, visible, gpus, jobs):
+    """With an nvidia-smi and a Python that only tell what they would do."""
+    executable(tmp_path / "bin" / "nvidia-smi", "for i in 0 1 2 3; do echo \"GPU $i: made up\"; done")
+    executable(tmp_path / "python", '[[ $1 != main.py ]] || echo "on=$CUDA_VISIBLE_DEVICES $*"; sleep 0.2')
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "PYTHON": str(tmp_path / "python")}
+    if visible is None:
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
+    else:
+        env["CUDA_VISIBLE_DEVICES"] = visible
+    try:
+        done = sweep(f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", env=env)
+    finally:
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""
+    told = [line for line in done.stdout.splitlines() if line.startswith("on=")]
+    assert len(told) == 18 and {line.split()[0] for line in told} == {f"on={gpu}" for gpu in gpus}
+    assert all(("--threads" in line) == (jobs is None) for line in told)
+    assert f"{jobs or len(os.sched_getaffinity(0))} at a time" in done.stdout
+
+
+def test_set_up_once_and_cuda_when_a_gpu_is_first_there(tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    for file in "run", "main.py", "requirements.txt":
+        shutil.copy(ROOT / file, project)
+    executable(tmp_path / "bin" / "python3", "exit 1")
+    env = {key: value for key, value in os.environ.items() if key not in ("PYTHON", "CUDA_VISIBLE_DEVICES")}
+    env["PATH"] = f"{tmp_path}/bin:{env['PATH']}"
+
+    def set_up():
+        done = subprocess.run([project / "run", "--setup"], capture_output=True, text=True, env=env)
+        return done.returncode, done.stdout, done.stderr
+
+    code, _, said = set_up()
+    assert code == 1 and "apt install python3-venv" in said
+    executable(tmp_path / "new_python", 'echo "installs: $*" >&2')
+    executable(tmp_path / "bin" / "python3", f"mkdir -p .venv/bin; cp {tmp_path}/new_python .venv/bin/python")
+    code, out, said = set_up()
+    assert (code, out) == (0, ".venv/bin/python\n") and "requirements.txt" in said and "cuda" not in said
+    assert set_up() == (0, ".venv/bin/python\n", "")
+    executable(tmp_path / "bin" / "nvidia-smi", "echo 'GPU 0: made up'")
+    assert "tensorflow[and-cuda]" in set_up()[2]
+    assert set_up() == (0, ".venv/bin/python\n", "")
+
+
+def test_python_without_the_packages(tmp_path):
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    done = sweep("--max_step=2", f"--train_dir={tmp_path}/s", code=2, env={"PYTHON": f"{tmp_path}/venv/bin/python"})
+    assert "lacks tensorflow" in done.stderr and "requirements.txt" in done.stderr and done.stderr.count("\n") == 1
+
+
+def test_figures_that_cannot_be_written_are_found_before_training(tmp_path):
+    done = sweep(*TINY, f"--train_dir={tmp_path}/s", "--figures=/dev/null", code=2)
+    assert done.stderr == "run: --figures: /dev/null cannot be written\n" and not os.listdir(tmp_path)
+
+
+def test_stopped_while_drawing(tmp_path):
+    executable(tmp_path / "python", '[[ $1 != create_cool* ]] || { echo "drawing" >&2; exec sleep 60; }')
+    process = subprocess.Popen([ROOT / "run", f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--restart"],
+                               env={**os.environ, "PYTHON": str(tmp_path / "python")}, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, text=True)
+    assert process.stderr.readline() == "drawing\n"
+    process.terminate()
+    output, _ = process.communicate(timeout=20)
+    assert process.returncode == 128 + signal.SIGTERM and "without --restart goes on" in output
+
+
+def test_requeued_task_does_not_restart(tmp_path):
+    executable(tmp_path / "python", '[[ $1 != main.py ]] || echo "$*"')
+    env = {"PYTHON": str(tmp_path / "python"), "SLURM_ARRAY_TASK_ID": "3", "SLURM_CPUS_PER_TASK": "5"}
+    flags = f"--train_dir={tmp_path}/s", "--restart", "--lr=1"
+    assert "--restart" in sweep(*flags, env=env).stdout
+    again = sweep(*flags, env={**env, "SLURM_RESTART_COUNT": "1"}).stdout
+    assert "--restart" not in again and "--lr=1" in again and "--threads=5" in again

@@ -61,19 +61,20 @@ KILLS = [pytest.param(model, i, marks=() if i < few else pytest.mark.long)
 
 @pytest.mark.parametrize("model, number", KILLS)
 def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, unbroken, model, number):
-    """kill -9 after the first save: at once, at a random moment, or in the middle of a save; then the same command."""
+    """kill -9 after the first save, at a random step or in the middle of a save; then the same command."""
     reference = pathlib.Path(unbroken(model))
     folder = tmp_path / f"store_{reference.name.split('_', 1)[1]}"
     process = start(*flags_of(tmp_path / "store", model))
-    wait_for(lambda: list(folder.glob("ckpt-*.index")), process)
     moment = random.Random(f"{model} {number}")
+    step = moment.randint(7, 90)
+    wait_for(lambda: list(folder.glob("ckpt-*.index")) and losses(folder)[-1][0] >= step, process)
     if number % 2:
         wait_for(lambda: (folder / "saving").exists(), process)
         time.sleep(moment.uniform(0, 0.01))
-    else:
-        time.sleep(moment.uniform(0, 1))
+    assert process.poll() is None
     process.kill()
     process.communicate()
+    assert process.returncode == -signal.SIGKILL
     script("main.py", *flags_of(tmp_path / "store", model))
     check_equal(folder, reference)
 
@@ -178,12 +179,29 @@ def test_damage_is_made_good(short, unbroken):
     check_equal(folder, unbroken("conv"))
 
 
-def test_all_damaged_begins_again(short, unbroken):
+def test_all_damaged_is_refused(short, unbroken):
+    """Beginning again would cut the loss curve back to nothing."""
     train_dir, folder = short
     for file in folder.glob("ckpt-*.data*"):
         spoil_cut(file)
-    script("main.py", *flags_of(train_dir))
+    curve = (folder / "losses.csv").read_text()
+    done = script("main.py", *flags_of(train_dir), code=2)
+    assert "to step 21" in done.stderr and "--restart" in done.stderr
+    assert (folder / "losses.csv").read_text() == curve
+    script("main.py", *flags_of(train_dir), "--restart")
     check_equal(folder, unbroken("conv"))
+
+
+def test_weights_alone_are_not_trained_on(short):
+    train_dir, folder = short
+    _, model, step = experiment.restore(str(folder))
+    experiment.save(experiment.parts(model), str(folder), step)
+    before = listing(folder)
+    done = script("main.py", *flags_of(train_dir), code=2)
+    assert "weights alone" in done.stderr.splitlines()[-1]
+    after = listing(folder)
+    assert all(after[name] == content for name, content in before.items() if name.startswith(("ckpt", "losses", "ev")))
+    assert "is trained: step 21" in script("main.py", *flags_of(train_dir, max_step=21)).stdout
 
 
 @pytest.mark.parametrize("content, says", [
