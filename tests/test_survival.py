@@ -100,7 +100,7 @@ def test_finished_then_longer(tmp_path, unbroken):
     script("main.py", *flags_of(tmp_path / "store", max_step=40))
     began = time.monotonic()
     done = script("main.py", *flags_of(tmp_path / "store", max_step=40))
-    assert "is trained: step 40 of 40" in done.stdout and time.monotonic() - began < 3
+    assert "is trained: step 40 of 40" in done.stdout and time.monotonic() - began < 10
     assert "going on from step 40" in script("main.py", *flags_of(tmp_path / "store")).stdout
     assert same(folder, unbroken("conv"), 120)
     assert [row[0] for row in losses(folder)] == sorted({row[0] for row in losses(folder)})
