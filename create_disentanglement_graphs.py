@@ -27,7 +27,7 @@ POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION,
 PANELS = {             # of the score graphs: title, where it is the mean over factors
     "r2": "linear $R^2$", "mig": "mutual information gap", "axis_score": "axis score",
     "mig_rotated": "mutual information gap, rotated", "axis_score_rotated": "axis score, rotated",
-    "change_accuracy": "accuracy: which factor changed? (hollow: untrained)"}
+    "change_accuracy": "which factor changed? (hollow: untrained)"}
 
 
 @functools.cache
@@ -112,7 +112,8 @@ def draw_scores(title, runs):
                 value = first["change_accuracy_of"][what]
                 axis.axhline(value, color="0.6", linewidth=1, linestyle=style)
                 axis.annotate(what, (1, value), (-2, -9 if below else 2), xycoords=("axes fraction", "data"),
-                              fontsize=7, color="0.4", textcoords="offset points", ha="right")
+                              fontsize=7, color="0.4", textcoords="offset points", ha="right",
+                              bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0})
             axis.set_ylim(0.45, 1.02)
         else:
             axis.set_ylim(-0.03, 1.04)
@@ -136,6 +137,8 @@ def look_at(flags, name, run, model, step):
     texts = []
     for latent in latents:
         parts = [f"{factor} {share:.0%}" for factor, share in zip(names, shares[:, latent])]
+        if average[latent] > DEAD:
+            parts = ["not in use"]
         texts.append("\n".join([f"$z_{{{latent}}}$: stddev {average[latent]:.2f}, KL {kl[latent]:.2f} nats"]
                                + [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]))
     title = (f"{run.model}, {plotting.data_set(run)}, $\\beta$ = {run.beta:g}, step {step:,}, seed {run.seed}: latents "

@@ -38,9 +38,10 @@ def draw(title, runs, published):
             axes.plot(np.arange(1, len(old) + 1), old, "--o", color=colour, markersize=5, markerfacecolor="none",
                       linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
     axes.axhline(0.9, color="0.7", linewidth=0.8, zorder=0)
-    axes.annotate("used below 0.9", (1, 0.9), (0, 2), textcoords="offset points", color="0.45", fontsize=8)
+    axes.annotate("used below 0.9", (0.5, 0.9), (3, 2), textcoords="offset points", color="0.45", fontsize=8)
     axes.set(xlabel="latent, sorted by stddev", ylabel="mean posterior stddev (the prior's is 1)", title=title)
     axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
+    axes.set_xlim(left=0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8, ncols=2, loc="lower right")
@@ -50,7 +51,7 @@ def draw(title, runs, published):
 def measure(name, run, model, step):
     """The average stddev of every latent over one trajectory, sorted."""
     _, stddev = plotting.encode(model, plotting.trajectory(run, FRAMES))
-    return {"stddev": np.sort(stddev.mean(axis=0)).round(5).tolist()}
+    return {"stddev": np.sort(stddev.mean(axis=0)).astype(float).round(5).tolist()}
 
 
 def main():

@@ -1,0 +1,110 @@
+"""The committed results: README's table, the JSON files, the figures' metadata and the weights say the same.
+
+`python tests/test_results.py` prints the table.
+"""
+import json
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT, script
+from PIL import Image
+
+import create_disentanglement_graphs
+import experiment
+import plotting
+
+PRETRAINED = str(ROOT / "checkpoints" / "pretrained" / "train_store")
+FIGURES = ROOT / "figures"
+
+
+def numbers(file):
+    with open(FIGURES / file) as content:
+        return json.load(content)
+
+
+def table():
+    """The rows of README's table, in the order of the sweep."""
+    losses, stddevs = numbers("reconstruction_loss.json"), numbers("stddev.json")
+    lines = []
+    for name in plotting.expected():
+        if name not in losses:
+            continue
+        flags = experiment.read_flags(f"{PRETRAINED}_{name}")
+        key = str(flags.num_balls), flags.model, str(flags.beta)
+        old, old_active = (plotting.published(quantity)[key[0]][key[1]][key[2]]
+                           for quantity in ("reconstruction_loss", "active_latents"))
+        ours, floor = losses[name]["reconstruction_loss"], losses[name]["entropy_floor"]
+        with open(f"{PRETRAINED}_{name}/losses.csv") as rows:
+            seconds = float(rows.readlines()[-1].split(",")[3])
+        lines.append(f"| {flags.model} | {flags.num_balls} | {flags.beta} | {ours:.2f} ± "
+                     f"{losses[name]['standard_error']:.2f} | {old:.2f} | {100 * (ours / old - 1):+.1f} % | "
+                     f"{ours - floor:.2f} | {old - floor:.2f} | {sum(np.array(stddevs[name]['stddev']) < 0.9)} | "
+                     f"{old_active} | {seconds:,.0f} |")
+    return lines
+
+
+def test_readme_holds_the_numbers():
+    readme = (ROOT / "README.md").read_text().splitlines()
+    rows = [line for line in readme if line.startswith(("| fully_connected | ", "| conv | ", "| all_conv | "))]
+    assert rows == table()
+
+
+def test_all_say_the_same_runs():
+    names = {experiment.name(experiment.read_flags(path)) for path in experiment.find(PRETRAINED)}
+    assert names
+    for file in "reconstruction_loss.json", "stddev.json", "disentanglement.json":
+        found = numbers(file)
+        assert set(found) == names, file
+        for name, run in found.items():
+            assert run["step"] == experiment.last_step(f"{PRETRAINED}_{name}") == 100_000 and run["seed"] == 0
+
+
+def test_figures_are_of_these_runs():
+    runs = numbers("stddev.json")
+    figures = sorted(FIGURES.glob("*.png"))
+    of_one = [figure for figure in figures if figure.name.startswith(("heat_map_", "response_map_"))]
+    assert len(of_one) == 2 * len(runs)
+    for figure in figures:
+        text = Image.open(figure).text
+        names = text["run"].split(", ")
+        if figure in of_one:
+            assert figure.stem.endswith(names[0]) and len(names) == 1
+        else:  # a figure of many shows all there are of its kind
+            balls = plotting.NUMBER.index(figure.name.split("_")[0])
+            expected = {name for name in runs if f"num_balls_{balls}_" in name}
+            if "_stddev_" in figure.name:
+                expected = {name for name in expected if name.startswith(f"model_{figure.stem.split('_stddev_')[1]}_")}
+            assert set(names) == expected
+        assert text["step"].split(", ") == ["100000"] * len(names) and text["seed"].split(", ") == ["0"] * len(names)
+
+
+def test_weights_give_the_numbers_again(tmp_path):
+    """Within what rounding on another machine changes."""
+    flags = f"--train_dir={PRETRAINED}", f"--figures={tmp_path}"
+    with_weights = {experiment.name(experiment.read_flags(path)) for path in experiment.find(PRETRAINED)
+                    if experiment.steps(path)}
+    if not with_weights:
+        pytest.skip("no weights are committed yet")
+    for name, file, key in (("create_error_graph.py", "reconstruction_loss.json", "reconstruction_loss"),
+                            ("create_stddev_graphs.py", "stddev.json", "stddev")):
+        script(name, *flags)
+        with open(tmp_path / file) as content:
+            found = json.load(content)
+        committed = numbers(file)
+        assert set(found) == with_weights
+        for run in found:
+            np.testing.assert_allclose(found[run][key], committed[run][key], atol=2e-3)
+    committed = numbers("disentanglement.json")
+    for name in with_weights:
+        run, model, _ = experiment.restore(f"{PRETRAINED}_{name}")
+        mean, stddev = plotting.encode(model, create_disentanglement_graphs.data_set(run.num_balls)[0])
+        found = create_disentanglement_graphs.measure(run, mean, stddev, model)
+        assert found["active_latents"] == committed[name]["active_latents"]
+        for key in create_disentanglement_graphs.PANELS:
+            if key in found:
+                np.testing.assert_allclose(found[key], committed[name][key], atol=5e-3)
+
+
+if __name__ == "__main__":
+    sys.stdout.write("\n".join(table()) + "\n")
