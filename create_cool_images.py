@@ -54,8 +54,9 @@ def draw(title, latents, stddev, pictures):
     def write(x, y, text, **kwargs):  # in dots from the upper left
         figure.text(x / width, 1 - y / height, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})
 
-    write(width / 2, 26, title, fontsize=9)
-    write(LEFT + (columns * step - GAP) / 2, 66, "value the latent is set to")
+    middle = LEFT + (columns * step - GAP) / 2
+    write(middle, 26, title, fontsize=9)
+    write(middle, 66, "value the latent is set to")
     for column, value in enumerate(VALUES):
         write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     write(LEFT - 12, TOP - 18, "mean stddev", fontsize=7, ha="right")
