@@ -319,7 +319,8 @@ def restore(path):
         model = new_model(flags)
         parts(model).read(prefix).assert_existing_objects_matched().expect_partial()
     except (AttributeError, TypeError, KeyError, ValueError, AssertionError) as error:
-        raise ValueError(f"its flags.json does not fit its weights ({str(error).splitlines()[0]})") from None
+        first_line = (str(error) or type(error).__name__).splitlines()[0]
+        raise ValueError(f"its flags.json does not fit its weights ({first_line})") from None
     return flags, model, step
 
 
