@@ -13,6 +13,7 @@ import numpy as np
 import ball_generator
 
 BINS = 20  # of equal count, for factors and for latents
+LOW, HIGH = ball_generator.RADIUS, ball_generator.BOX - ball_generator.RADIUS  # of a ball's centre, inside the walls
 
 
 def random_positions(seed, samples, num_balls):
@@ -22,7 +23,7 @@ def random_positions(seed, samples, num_balls):
     lower, upper = np.tril_indices(num_balls, -1)
     positions = np.empty((0, num_balls, 2))
     while len(positions) < samples:
-        tries = rng.uniform(ball_generator.RADIUS, ball_generator.BOX - ball_generator.RADIUS, (10000, num_balls, 2))
+        tries = rng.uniform(LOW, HIGH, (10000, num_balls, 2))
         gaps = tries[:, lower] - tries[:, upper]
         apart = ((gaps ** 2).sum(-1) >= (2 * ball_generator.RADIUS) ** 2).all(-1)
         positions = np.concatenate([positions, tries[apart]])
@@ -139,11 +140,10 @@ def random_pairs(seed, samples):
     """Pairs of positions of one ball that differ in one coordinate, redrawn uniformly: two of [samples, 1, 2], and
     which coordinate it is, [samples]. A function of the seed, a tuple of ints."""
     rng = np.random.default_rng(seed)
-    low, high = ball_generator.RADIUS, ball_generator.BOX - ball_generator.RADIUS
-    first = rng.uniform(low, high, (samples, 1, 2))
+    first = rng.uniform(LOW, HIGH, (samples, 1, 2))
     changed = rng.integers(0, 2, samples)
     second = first.copy()
-    second[np.arange(samples), 0, changed] = rng.uniform(low, high, samples)
+    second[np.arange(samples), 0, changed] = rng.uniform(LOW, HIGH, samples)
     return first, second, changed
 
 

@@ -11,15 +11,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageDraw
 
-import ball_generator
 import disentanglement
 import experiment
 import plotting
+from disentanglement import HIGH, LOW
 
 GRID = 60                         # of one ball's map: positions along a side
 SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells
 POSITIONS, CODES = (0, experiment.EVALUATION, 103), (0, experiment.EVALUATION, 104)  # seeds
-LOW, HIGH = ball_generator.RADIUS, ball_generator.BOX - ball_generator.RADIUS  # of a ball's centre
 FRAMES, TILE, LINE = 20, 64, 14   # of an animation: frames one way; sides of a tile and height of a name, in dots
 RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior that an animation goes through
 
