@@ -21,7 +21,6 @@ import response_maps
 
 SAMPLES = 10_000       # positions that the numbers are over
 PAIRS = 10_000         # pairs of pictures: half to fit the classifier, half to count
-DEAD = 0.9             # a latent of a higher average stddev is not in use
 MAPS = 10              # latents in a response map
 POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION, 102)  # seeds
 PANELS = {             # of the score graphs: title, where it is the mean over factors
@@ -61,7 +60,7 @@ def accuracy_of_pictures():
 def measure(run, mean, stddev, model):
     """A run's object in disentanglement.json, from the codes of data_set's positions and the model."""
     _, names, factors, ideal = data_set(run.num_balls)
-    active = stddev.mean(axis=0) <= DEAD
+    active = stddev.mean(axis=0) <= plotting.DEAD
     numbers = {"beta_latents_per_pixel": run.beta * model.latents / ball_generator.RESOLUTION ** 2,
                "latents": model.latents, "active_latents": int(active.sum()), "factors": names,
                **disentanglement.scores(mean[:, active], factors)}
@@ -99,10 +98,11 @@ def draw_scores(title, runs):
             betas = sorted({run["beta"] for run in mine})
             points = [[np.mean(run[key]) for run in mine if run["beta"] == beta] for beta in betas]
             if mine:
+                weight = mine[0]["latents"] / ball_generator.RESOLUTION ** 2
                 means = np.array([np.mean(point) for point in points])
                 bars = [means - [min(point) for point in points], [max(point) for point in points] - means]
                 axis.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=(
-                    f"{model}: $\\beta\\cdot$latents/pixels = {mine[0]['latents'] / 1024:.3f} $\\beta$"))
+                    f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$"))
                 if key == "change_accuracy":
                     axis.plot([run["beta"] for run in mine],
                               [run["change_accuracy_of"]["untrained network"] for run in mine], "o", color=colour,
@@ -137,7 +137,7 @@ def look_at(flags, name, run, model, step):
     texts = []
     for latent in latents:
         parts = [f"{factor} {share:.0%}" for factor, share in zip(names, shares[:, latent])]
-        if average[latent] > DEAD:
+        if average[latent] > plotting.DEAD:
             parts = ["not in use"]
         texts.append("\n".join([f"$z_{{{latent}}}$: stddev {average[latent]:.2f}, KL {kl[latent]:.2f} nats"]
                                + [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]))
@@ -147,24 +147,19 @@ def look_at(flags, name, run, model, step):
     plotting.save_figure(response_maps.draw_maps(title, maps, texts),
                          os.path.join(flags.figures, f"response_map_{name}.png"),
                          {name: {"step": step, "seed": run.seed}}, dpi=110)
-    active = [latent for latent in np.argsort(average) if average[latent] <= DEAD]
+    active = [latent for latent in np.argsort(average) if average[latent] <= plotting.DEAD]
     if active:
         frames = response_maps.animate(model, mean, stddev, active)
         response_maps.save_animation(frames, os.path.join(flags.figures, f"traversal_{name}.gif"))
     else:
-        print(f"{name}: no latent has a stddev of at most {DEAD}: nothing to animate, and its scores are 0")
+        print(f"{name}: no latent has a stddev of at most {plotting.DEAD}: nothing to animate, and its scores are 0")
     return measure(run, mean, stddev, model)
 
 
 def main():
     flags = plotting.parse_flags(__doc__)
-    groups = {}
-    for name, (run, numbers) in plotting.measure_all(
-            flags, "disentanglement.json", functools.partial(look_at, flags)).items():
-        groups.setdefault(plotting.group(run), {})[name] = {
-            **numbers, "model": run.model, "beta": run.beta, "flags": run}
-    for data, runs in groups.items():
-        run = next(iter(runs.values()))["flags"]
+    groups = plotting.measure_all(flags, "disentanglement.json", functools.partial(look_at, flags), plotting.group)
+    for data, (run, runs) in groups.items():
         plotting.save_figure(draw_scores(plotting.data_set(run), runs),
                              os.path.join(flags.figures, f"{data}_disentanglement.png"), runs)
     return plotting.finish(groups, flags.train_dir)

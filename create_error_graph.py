@@ -76,12 +76,8 @@ def draw(title, runs, published):
 
 def main():
     flags = plotting.parse_flags(__doc__)
-    groups = {}
-    for name, (run, numbers) in plotting.measure_all(flags, "reconstruction_loss.json", measure).items():
-        groups.setdefault(plotting.group(run), {})[name] = {
-            **numbers, "model": run.model, "beta": run.beta, "flags": run}
-    for data, runs in groups.items():
-        run = next(iter(runs.values()))["flags"]
+    groups = plotting.measure_all(flags, "reconstruction_loss.json", measure, plotting.group)
+    for data, (run, runs) in groups.items():
         old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
         plotting.save_figure(draw(plotting.data_set(run), runs, old),
                              os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), runs)

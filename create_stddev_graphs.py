@@ -37,8 +37,9 @@ def draw(title, runs, published):
             old = np.array(published[str(beta)], float)
             axes.plot(np.arange(1, len(old) + 1), old, "--o", color=colour, markersize=5, markerfacecolor="none",
                       linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
-    axes.axhline(0.9, color="0.7", linewidth=0.8, zorder=0)
-    axes.annotate("used below 0.9", (0.5, 0.9), (3, 2), textcoords="offset points", color="0.45", fontsize=8)
+    axes.axhline(plotting.DEAD, color="0.7", linewidth=0.8, zorder=0)
+    axes.annotate(f"used below {plotting.DEAD}", (0.5, plotting.DEAD), (3, 2), textcoords="offset points",
+                  color="0.45", fontsize=8)
     axes.set(xlabel="latent, sorted by stddev", ylabel="mean posterior stddev (the prior's is 1)", title=title)
     axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
     axes.set_xlim(left=0.5)
@@ -56,12 +57,9 @@ def measure(name, run, model, step):
 
 def main():
     flags = plotting.parse_flags(__doc__)
-    groups = {}
-    for name, (run, numbers) in plotting.measure_all(flags, "stddev.json", measure).items():
-        groups.setdefault((plotting.group(run), run.model), {})[name] = {**numbers, "beta": run.beta, "flags": run}
+    groups = plotting.measure_all(flags, "stddev.json", measure, lambda run: (plotting.group(run), run.model))
     published = plotting.published("sorted_latent_stddev")
-    for (data, model), runs in groups.items():
-        run = next(iter(runs.values()))["flags"]
+    for (data, model), (run, runs) in groups.items():
         old = {} if run.friction else published.get(str(run.num_balls), {}).get(model, {})
         figure = draw(f"{model}, {plotting.data_set(run)}", runs, old)
         plotting.save_figure(figure, os.path.join(flags.figures, f"{data}_stddev_{model}.png"), runs)

@@ -18,6 +18,7 @@ FLAGS = (
 PUBLISHED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "figures", "published_results.json")
 MODEL_COLOURS = {"fully_connected": "#0072B2", "conv": "#D55E00", "all_conv": "#009E73"}  # Okabe and Ito's palette
 NUMBER = ("no", "one", "two", "three", "four", "five", "six")
+DEAD = 0.9  # a latent of a higher average posterior stddev is not in use
 TRAJECTORY = 100  # of the evaluation's, the one that stddevs are averaged over; the error graph has 0 to 99
 
 
@@ -70,12 +71,13 @@ def _known(path, known):
     return None, None, None
 
 
-def measure_all(flags, file, measure):
-    """Numbers of every run under --train_dir, name -> (the run's flags, numbers); written as JSON to the file among the
-    figures.
+def measure_all(flags, file, measure, group):
+    """Measure every run under --train_dir and write the numbers as JSON to the file among the figures.
 
     measure: name, the run's flags, model, step -> object of numbers; step and seed are added. A run without weights
     keeps what the file has of it, see restore_all.
+    group: a run's flags -> the name of the figure that shows it.
+    Returns name of figure -> (flags of its first run, its runs: name -> numbers, with model and beta).
     """
     path = os.path.join(flags.figures, file)
     try:
@@ -83,15 +85,16 @@ def measure_all(flags, file, measure):
             known = dict(json.load(before))
     except (OSError, ValueError, TypeError):
         known = {}
-    runs = {}
+    measured, groups = {}, {}
     for name, run, model, step in restore_all(flags.train_dir, known):
         numbers = measure(name, run, model, step) if model else known[name]
-        runs[name] = run, {**numbers, "step": step, "seed": run.seed}
-    if runs:
-        by_name = {name: numbers for name, (_, numbers) in runs.items()}
-        experiment.write_whole(path, json.dumps(by_name, indent=1) + "\n")
+        measured[name] = {**numbers, "step": step, "seed": run.seed}
+        runs = groups.setdefault(group(run), (run, {}))[1]
+        runs[name] = {**measured[name], "model": run.model, "beta": run.beta}
+    if measured:
+        experiment.write_whole(path, json.dumps(measured, indent=1) + "\n")
         print(path)
-    return runs
+    return groups
 
 
 def expected():
