@@ -28,7 +28,7 @@ def normal(shape, seed):
 
 class BlockConv(layers.Conv2D):
     """A 3 x 3 convolution of stride 2, computed as a 2 x 2 one of stride 1 over blocks of 2 x 2 pixels: same weights
-    and, but for rounding, the same result, faster on a CPU (forward and backward, benchmarks/train_speed.py)."""
+    and, but for rounding, the same result, faster on a CPU, forward and backward."""
 
     def call(self, pictures):
         blocks = tf.nn.space_to_depth(pictures, 2)                  # [batch, n / 2, n / 2, 4 * width]
