@@ -38,8 +38,8 @@ def draw(title, runs, published):
             axes.plot(np.arange(1, len(old) + 1), old, "--o", color=colour, markersize=5, markerfacecolor="none",
                       linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
     axes.axhline(plotting.DEAD, color="0.7", linewidth=0.8, zorder=0)
-    axes.annotate(f"used below {plotting.DEAD}", (0.5, plotting.DEAD), (3, 2), textcoords="offset points",
-                  color="0.45", fontsize=8)
+    axes.annotate(f"used below {plotting.DEAD}", (1, plotting.DEAD), (-3, -10), xycoords=("axes fraction", "data"),
+                  textcoords="offset points", ha="right", color="0.45", fontsize=8)
     axes.set(xlabel="latent, sorted by stddev", ylabel="mean posterior stddev (the prior's is 1)", title=title)
     axes.set_ylim(0, max(1.05, axes.get_ylim()[1]))
     axes.set_xlim(left=0.5)
