@@ -171,8 +171,9 @@ class BetaVAE:
 
 
 if __name__ == "__main__":
-    for name, size in ("fully_connected", 10), ("conv", 32), ("all_conv", 1):
-        vae = BetaVAE(name, size, weight_init=0.1, seed=(0,))
+    import main
+    for name, (size, _, weight_init) in main.MODELS.items():
+        vae = BetaVAE(name, size, weight_init, seed=(0,))
         print(f"{name}: {vae.count_params():,} parameters")
         vae.encoder.summary()
         vae.decoder.summary()

@@ -107,7 +107,8 @@ def main():
         positions = simulate([(0, experiment.EVALUATION, plotting.TRAJECTORY)], num_balls, frames=1)[0, 0]
         picture = np.uint8(np.round(render(positions).numpy() * 255)).repeat(8, axis=0).repeat(8, axis=1)
         path = f"{flags.figures}/real_balls_{plotting.NUMBER[num_balls]}_balls.jpg"
-        cv2.imwrite(path, picture)
+        if not cv2.imwrite(path, picture):
+            raise OSError(f"{path} cannot be written")
         print(path)
 
 

@@ -100,7 +100,8 @@ def draw_scores(title, runs):
             if mine:
                 weight = mine[0]["latents"] / ball_generator.RESOLUTION ** 2
                 means = np.array([np.mean(point) for point in points])
-                bars = [means - [min(point) for point in points], [max(point) for point in points] - means]
+                bars = np.maximum(0, [means - [min(point) for point in points],
+                                      [max(point) for point in points] - means])  # a mean can round past them
                 axis.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=(
                     f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$"))
                 if key == "change_accuracy":
@@ -152,7 +153,8 @@ def look_at(flags, name, run, model, step):
         frames = response_maps.animate(model, mean, stddev, active)
         response_maps.save_animation(frames, os.path.join(flags.figures, f"traversal_{name}.gif"))
     else:
-        print(f"{name}: no latent has a stddev of at most {plotting.DEAD}: nothing to animate, and its scores are 0")
+        print(f"{name}: no latent has a stddev of at most {plotting.DEAD}: nothing to animate; its scores are 0, "
+              "its accuracy chance")
     return measure(run, mean, stddev, model)
 
 

@@ -2,7 +2,7 @@
 
     parse_flags: a table of flags and the words of a command line -> flags
     name, folder: flags -> where the experiment lives
-    claim: the folder, made or gone on with, locked, its flags.json written
+    claim: the folder, made or gone on with, and locked
     save: checkpoint -> ckpt-<step>.* in the folder, whole or not at all
     restore: folder -> flags, model, step; the only loader
     find: a train_dir -> the run folders there
@@ -24,6 +24,7 @@ import sys
 from types import SimpleNamespace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")    # TensorFlow's greetings: errors only
+os.environ["KERAS_BACKEND"] = "tensorflow"            # whatever else Keras is used with on this machine
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")   # off by default on AVX2: convolutions take 1.6 times as long
 
 TRAIN_DIR = "./checkpoints/train_store"
@@ -53,7 +54,7 @@ def import_tensorflow():
         os.dup2(stderr, 2)
         os.close(stderr)
         os.close(null)
-    if not gpus and shutil.which("nvidia-smi") and "CUDA_VISIBLE_DEVICES" not in os.environ:
+    if not gpus and shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
         print("nvidia-smi is there, but TensorFlow finds no GPU: pip install 'tensorflow[and-cuda]'", file=sys.stderr)
     return tf, gpus
 
@@ -152,6 +153,12 @@ def write_whole(path, text):
     os.replace(path + ".new", path)
 
 
+def write_flags(flags):
+    """Write a run's flags.json: those of the training in hand, or, while there is none, of the one before."""
+    given = {key: value for key, value in vars(flags).items() if key not in ("train_dir", "restart")}
+    write_whole(os.path.join(folder(flags), "flags.json"), json.dumps(given, indent=2) + "\n")
+
+
 def read_flags(path):
     """The flags of a run folder. Raises ValueError, with a sentence, where it is not one of ours."""
     try:
@@ -178,18 +185,17 @@ def last_step(path):
 
 
 def claim(flags):
-    """Make the run folder, or take up the one there is; lock it and write its flags.json.
+    """Make the run folder, with its flags.json, or take up the one there is; lock it.
 
     Returns the lock, to be kept until the process ends. Refuses (exit code 2), with nothing changed, a folder that
     cannot be written, that is not ours, that holds other flags, or that another process is training in.
     """
     path = folder(flags)
-    given = {key: value for key, value in vars(flags).items() if key not in ("train_dir", "restart")}
     try:
         known = os.path.isdir(path) and set(os.listdir(path)) - {"lock", "flags.json.new"}
         if known and not flags.restart:
             old = vars(read_flags(path))
-            changed = [f"--{key} was {old.get(key)}, now {value}" for key, value in given.items()
+            changed = [f"--{key} was {old.get(key)}, now {value}" for key, value in vars(flags).items()
                        if key not in NOT_THE_EXPERIMENT and old.get(key) != value]
             if changed:
                 refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another "
@@ -204,7 +210,8 @@ def claim(flags):
             print(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
             lock = _lock(path)
-        write_whole(os.path.join(path, "flags.json"), json.dumps(given, indent=2) + "\n")
+        if not known or flags.restart:
+            write_flags(flags)
     except ValueError as error:
         refuse(f"{path} is in the way: {error}. Give another --train_dir, or --restart to move it aside")
     except OSError as error:

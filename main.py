@@ -151,9 +151,9 @@ def simulations(flags, step):
                 return
 
 
-def train(flags, path, stopped):
-    """Train the experiment in its claimed folder, until max_step or until stopped is not empty. Returns the exit code.
-    """
+def train(flags, path, step, prefix, stopped):
+    """Train the experiment in its claimed folder, from the checkpoint of that step and prefix (None: from the start),
+    until max_step or until stopped is not empty. Returns the exit code."""
     device, xla = set_up_device(flags)
     import keras
     import tensorflow as tf
@@ -163,7 +163,6 @@ def train(flags, path, stopped):
     optimizer = new_optimizer(flags, model)
     checkpoint = experiment.parts(model, optimizer=optimizer)
     variables = model.variables + optimizer.variables
-    step, prefix = experiment.newest(path)
     if prefix:
         try:
             checkpoint.read(prefix).assert_consumed()
@@ -172,6 +171,7 @@ def train(flags, path, stopped):
                               "Give another --train_dir")
     saved, step = step, step or 0
 
+    experiment.write_flags(flags)
     records = Records(flags, path, step)
     on_screen = sys.stdout.isatty()
     slot = os.environ.get("RUN_SLOT")  # set by run, where several bars share the screen
@@ -273,16 +273,17 @@ def main():
     path = experiment.folder(flags)
     lock = experiment.claim(flags)
     sys.stderr = Tee(sys.stderr, os.path.join(path, "log.txt"))
-    step, _ = experiment.newest(path)
+    step, prefix = experiment.newest(path)
     if step is not None and step >= flags.max_step:
         print(f"{path} is trained: step {step} of {flags.max_step}")
         return 0
-    if step is None and experiment.last_step(path) > flags.save_every:
+    had_one = os.path.exists(os.path.join(path, "checkpoint"))
+    if step is None and (had_one or experiment.last_step(path) > experiment.read_flags(path).save_every):
         experiment.refuse(f"{path} was trained to step {experiment.last_step(path)}, and no whole checkpoint is left. "
                           "Give another --train_dir, or --restart to move it aside and begin again")
     tf, _ = experiment.import_tensorflow()
     try:
-        code = train(flags, path, stopped)
+        code = train(flags, path, step, prefix, stopped)
     except FloatingPointError as error:
         code, reason = 1, f"diverged: {error}. Try a smaller --lr; checkpoints up to the last good one are kept"
     except (OSError, MemoryError, tf.errors.OpError) as error:

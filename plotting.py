@@ -36,22 +36,22 @@ def parse_flags(description, table=FLAGS):
     return flags
 
 
-def restore_all(train_dir, known=None):
+def restore_all(train_dir, weightless=False):
     """Yield name, flags, model, step of every run under the prefix; say which folders have none, and which of the 18
     experiments are missing.
 
-    known: name -> numbers measured before. A run without weights whose numbers at its last step are known, such as
-    those under checkpoints/pretrained that are too large to be kept there, is yielded with None for its model.
+    weightless: yield also the runs of which numbers.json is kept, but no weights, with None for their model.
     """
     seen = set()
     for path in experiment.find(train_dir):
         try:
-            flags, model, step = experiment.restore(path)
+            if weightless and not experiment.steps(path) and os.path.exists(os.path.join(path, "numbers.json")):
+                flags, model, step = experiment.read_flags(path), None, experiment.last_step(path)
+            else:
+                flags, model, step = experiment.restore(path)
         except ValueError as error:
-            flags, model, step = _known(path, known or {})
-            if flags is None:
-                print(f"left out {path}: {error}", file=sys.stderr)
-                continue
+            print(f"left out {path}: {error}", file=sys.stderr)
+            continue
         seen.add(experiment.name(flags))
         yield experiment.name(flags), flags, model, step
     missing = [name for name in expected() if name not in seen]
@@ -59,39 +59,26 @@ def restore_all(train_dir, known=None):
         print(f"missing of the 18 (seed 0, no friction) under {train_dir}_*: {', '.join(missing)}", file=sys.stderr)
 
 
-def _known(path, known):
-    """flags, None, step of a run folder without weights whose numbers are known; three times None if they are not."""
-    try:
-        flags = experiment.read_flags(path)
-        step = experiment.last_step(path)
-        if not experiment.steps(path) and known[experiment.name(flags)]["step"] == step:
-            return flags, None, step
-    except (ValueError, OSError, KeyError, TypeError):
-        pass
-    return None, None, None
-
-
 def measure_all(flags, file, measure, group):
     """Measure every run under --train_dir and write the numbers as JSON to the file among the figures.
 
-    measure: name, the run's flags, model, step -> object of numbers; step and seed are added. A run without weights
-    keeps what the file has of it, see restore_all.
+    measure: name, the run's flags, model, step -> object of numbers; step and seed are added. Of runs whose weights are
+    too large to be kept, as some under checkpoints/pretrained, numbers.json has what was measured: file -> numbers.
     group: a run's flags -> the name of the figure that shows it.
     Returns name of figure -> (flags of its first run, its runs: name -> numbers, with model and beta).
     """
-    path = os.path.join(flags.figures, file)
-    try:
-        with open(path) as before:
-            known = dict(json.load(before))
-    except (OSError, ValueError, TypeError):
-        known = {}
     measured, groups = {}, {}
-    for name, run, model, step in restore_all(flags.train_dir, known):
-        numbers = measure(name, run, model, step) if model else known[name]
+    for name, run, model, step in restore_all(flags.train_dir, weightless=True):
+        if model:
+            numbers = measure(name, run, model, step)
+        else:
+            with open(f"{flags.train_dir}_{name}/numbers.json") as kept:
+                numbers = json.load(kept)[file]
         measured[name] = {**numbers, "step": step, "seed": run.seed}
         runs = groups.setdefault(group(run), (run, {}))[1]
         runs[name] = {**measured[name], "model": run.model, "beta": run.beta}
     if measured:
+        path = os.path.join(flags.figures, file)
         experiment.write_whole(path, json.dumps(measured, indent=1) + "\n")
         print(path)
     return groups

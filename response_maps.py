@@ -85,7 +85,7 @@ def draw_maps(title, maps, texts):
                 axis.set_title(texts[number], fontsize=7)
     figure.colorbar(image, ax=axes, shrink=0.5, label="posterior mean")
     figure.suptitle(title, fontsize=9)
-    figure.supxlabel(CAPTION[min(len(maps), 2)], fontsize=7, wrap=True)
+    figure.supxlabel(CAPTION[len(maps)], fontsize=7, wrap=True)
     return figure
 
 

@@ -218,18 +218,18 @@ def test_animation(drawn):
 
 def test_a_run_without_weights_keeps_its_numbers(drawn, tmp_path):
     home, name, _ = drawn
-    for folder in "store_" + name, "figures":
-        shutil.copytree(home / folder, tmp_path / folder)
-    for file in (tmp_path / f"store_{name}").glob("ckpt-*"):
-        file.unlink()
-    flags = f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/figures"
-    with open(tmp_path / "figures" / "disentanglement.json") as file:
-        before = json.load(file)
+    folder, flags = tmp_path / f"store_{name}", (f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/new")
+    folder.mkdir()
+    for file in "flags.json", "losses.csv":
+        shutil.copy(home / f"store_{name}" / file, folder)
+    done = script("create_disentanglement_graphs.py", *flags, code=1)
+    assert f"left out {folder}: it has no whole checkpoint" in done.stderr
+    with open(home / "figures" / "disentanglement.json") as file:
+        before = json.load(file)[name]
+    (folder / "numbers.json").write_text(json.dumps({"disentanglement.json": before}))
     script("create_disentanglement_graphs.py", *flags)
-    with open(tmp_path / "figures" / "disentanglement.json") as file:
-        assert json.load(file) == {name: before[name]}
-    done = script("create_error_graph.py", *flags, code=1)  # never measured: left out
-    assert f"left out {tmp_path}/store_{name}: it has no whole checkpoint" in done.stderr
-    with open(tmp_path / f"store_{name}" / "losses.csv", "a") as file:
-        file.write("550,1,1,1\n")  # trained on since
-    assert "left out" in script("create_disentanglement_graphs.py", *flags, code=1).stderr
+    with open(tmp_path / "new" / "disentanglement.json") as file:
+        assert json.load(file) == {name: before}
+    assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
+        "disentanglement.json", "one_ball_disentanglement.png"]
+    assert "left out" in script("create_cool_images.py", *flags, code=1).stderr
