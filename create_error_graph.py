@@ -52,6 +52,7 @@ def draw(title, runs, published):
     published: model -> beta -> 2016's reconstruction loss.
     """
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    legend = []
     for model, colour in plotting.MODEL_COLOURS.items():
         mine = [run for run in runs.values() if run["model"] == model]
         betas = sorted({run["beta"] for run in mine})
@@ -61,16 +62,18 @@ def draw(title, runs, published):
         bars = [[max(error, mean - min(point)) for error, mean, point in zip(errors, means, points)],
                 [max(error, max(point) - mean) for error, mean, point in zip(errors, means, points)]]
         if mine:
-            axes.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=model)
+            legend.append(
+                axes.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=model))
             old = published.get(model, {})
             if old:
-                axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour, markersize=7,
-                          markerfacecolor="none", linewidth=0.9, label=f"{model}, 2016")
+                legend += axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour,
+                                    markersize=7, markerfacecolor="none", linewidth=0.9, label=f"{model}, 2016")
     floor = next(iter(runs.values()))["entropy_floor"]
-    axes.axhline(floor, color="0.3", linestyle=(0, (6, 3)), linewidth=1, label=f"entropy floor, {floor:.2f}")
+    legend.append(axes.axhline(floor, color="0.3", linestyle=(0, (6, 3)), linewidth=1,
+                               label=f"entropy floor, {floor:.2f}"))
     axes.set(xlabel="$\\beta$", ylabel="reconstruction loss (nats a picture)", title=title)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8)
+    axes.legend(handles=legend, fontsize=8)
     return figure
 
 
