@@ -95,13 +95,9 @@ def draw_scores(title, runs):
         axis.axhline(np.mean(first["ideal"][key]), color="0.3", linestyle=(0, (6, 3)), linewidth=1, label="ideal code")
         for model, colour in plotting.MODEL_COLOURS.items():
             mine = [run for run in runs.values() if run["model"] == model]
-            betas = sorted({run["beta"] for run in mine})
-            points = [[np.mean(run[key]) for run in mine if run["beta"] == beta] for beta in betas]
             if mine:
+                betas, means, bars = plotting.against_beta(runs, model, key)
                 weight = mine[0]["latents"] / ball_generator.RESOLUTION ** 2
-                means = np.array([np.mean(point) for point in points])
-                bars = np.maximum(0, [means - [min(point) for point in points],
-                                      [max(point) for point in points] - means])  # a mean can round past them
                 axis.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=(
                     f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$"))
                 if key == "change_accuracy":

@@ -54,16 +54,11 @@ def draw(title, runs, published):
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
     legend = []
     for model, colour in plotting.MODEL_COLOURS.items():
-        mine = [run for run in runs.values() if run["model"] == model]
-        betas = sorted({run["beta"] for run in mine})
-        points = [[run["reconstruction_loss"] for run in mine if run["beta"] == beta] for beta in betas]
-        errors = [max(run["standard_error"] for run in mine if run["beta"] == beta) for beta in betas]
-        means = [np.mean(point) for point in points]
-        bars = [[max(error, mean - min(point)) for error, mean, point in zip(errors, means, points)],
-                [max(error, max(point) - mean) for error, mean, point in zip(errors, means, points)]]
-        if mine:
-            legend.append(
-                axes.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=model))
+        betas, means, bars = plotting.against_beta(runs, model, "reconstruction_loss")
+        _, errors, _ = plotting.against_beta(runs, model, "standard_error")
+        if betas:
+            legend.append(axes.errorbar(betas, means, np.maximum(bars, errors), fmt="-o", color=colour, markersize=5,
+                                        capsize=3, label=model))
             old = published.get(model, {})
             if old:
                 legend += axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour,

@@ -154,7 +154,7 @@ def write_whole(path, text):
 
 
 def write_flags(flags):
-    """Write a run's flags.json: those of the training in hand, or, while there is none, of the one before."""
+    """Write a run's flags.json: when its folder is made, and again whenever a training begins there."""
     given = {key: value for key, value in vars(flags).items() if key not in ("train_dir", "restart")}
     write_whole(os.path.join(folder(flags), "flags.json"), json.dumps(given, indent=2) + "\n")
 

@@ -122,6 +122,20 @@ def group(flags):
     return f"{NUMBER[flags.num_balls]}_ball" + "_friction" * flags.friction
 
 
+def against_beta(runs, model, key):
+    """One model's line in a figure: its betas, the mean of run[key] over the seeds of each (and over factors, where it
+    has them), and how far the lowest and the highest seed are from that mean, [2, betas].
+
+    runs: name -> object with model, beta and the key.
+    """
+    mine = [run for run in runs.values() if run["model"] == model]
+    betas = sorted({run["beta"] for run in mine})
+    seeds = [[np.mean(run[key]) for run in mine if run["beta"] == beta] for beta in betas]
+    means = np.array([np.mean(values) for values in seeds])
+    below, above = means - [min(values) for values in seeds], [max(values) for values in seeds] - means
+    return betas, means, np.maximum(0, [below, above])  # a mean can round past them
+
+
 def save_figure(figure, path, runs, dpi=150):
     """Write a PNG, whole or not at all, with run, step and seed of what it shows as metadata. runs: name -> object with
     step and seed."""
