@@ -26,7 +26,7 @@ POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION,
 PANELS = {             # of the score graphs: title, where it is the mean over factors
     "r2": "linear $R^2$", "mig": "mutual information gap", "axis_score": "axis score",
     "mig_rotated": "mutual information gap, rotated", "axis_score_rotated": "axis score, rotated",
-    "change_accuracy": "which factor changed? (hollow: untrained)"}
+    "change_accuracy": "which factor changed? (dotted: untrained)"}
 
 
 @functools.cache
@@ -60,7 +60,7 @@ def accuracy_of_pictures():
 def measure(run, mean, stddev, model):
     """A run's object in disentanglement.json, from the codes of data_set's positions and the model."""
     _, names, factors, ideal = data_set(run.num_balls)
-    active = stddev.mean(axis=0) <= plotting.DEAD
+    active = stddev.mean(axis=0) < plotting.DEAD
     numbers = {"beta_latents_per_pixel": run.beta * model.latents / ball_generator.RESOLUTION ** 2,
                "latents": model.latents, "active_latents": int(active.sum()), "factors": names,
                **disentanglement.scores(mean[:, active], factors)}
@@ -84,11 +84,11 @@ def rounded(value):
 
 
 def draw_scores(title, runs):
-    """Every score against beta: one colour a model, the mean over its seeds with their range, the ceiling that an ideal
-    code reaches. runs: name -> a run's object of disentanglement.json, with model and beta."""
+    """Every score against beta: one colour a model, the mean over its seeds, each of which is a small dot, and the
+    ceiling that an ideal code reaches. runs: name -> a run's object of disentanglement.json, with model and beta."""
     first = next(iter(runs.values()))
     panels = [key for key in PANELS if key in first]
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6.6), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained", sharex=True)
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)
     for key, axis in zip(panels, axes.flat):
@@ -96,18 +96,16 @@ def draw_scores(title, runs):
         for model, colour in plotting.MODEL_COLOURS.items():
             mine = [run for run in runs.values() if run["model"] == model]
             if mine:
-                betas, means, bars = plotting.against_beta(runs, model, key)
                 weight = mine[0]["latents"] / ball_generator.RESOLUTION ** 2
-                axis.errorbar(betas, means, bars, fmt="-o", color=colour, markersize=5, capsize=3, label=(
-                    f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$"))
-                if key == "change_accuracy":
-                    axis.plot([run["beta"] for run in mine],
-                              [run["change_accuracy_of"]["untrained network"] for run in mine], "o", color=colour,
-                              markersize=5, markerfacecolor="none")
+                plotting.draw_line(axis, runs, model, key,
+                                   f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$")
+                if key == "change_accuracy":  # of which beta knows nothing
+                    axis.axhline(np.mean([run["change_accuracy_of"]["untrained network"] for run in mine]),
+                                 color=colour, linestyle=":", linewidth=1.2)
         if key == "change_accuracy":
-            for what, style, below in ("chance", "-", 1), ("raw pixels", "--", 0), ("10 principal components", ":", 0):
+            for what, below in ("chance", 1), ("raw pixels", 0), ("10 principal components", 0):
                 value = first["change_accuracy_of"][what]
-                axis.axhline(value, color="0.6", linewidth=1, linestyle=style)
+                axis.axhline(value, color="0.6", linewidth=1)
                 axis.annotate(what, (1, value), (-2, -9 if below else 2), xycoords=("axes fraction", "data"),
                               fontsize=7, color="0.4", textcoords="offset points", ha="right",
                               bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0})
@@ -134,7 +132,7 @@ def look_at(flags, name, run, model, step):
     texts = []
     for latent in latents:
         parts = [f"{factor} {share:.0%}" for factor, share in zip(names, shares[:, latent])]
-        if average[latent] > plotting.DEAD:
+        if average[latent] >= plotting.DEAD:
             parts = ["not in use"]
         texts.append("\n".join([f"$z_{{{latent}}}$: stddev {average[latent]:.2f}, KL {kl[latent]:.2f} nats"]
                                + [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]))
@@ -144,12 +142,12 @@ def look_at(flags, name, run, model, step):
     plotting.save_figure(response_maps.draw_maps(title, maps, texts),
                          os.path.join(flags.figures, f"response_map_{name}.png"),
                          {name: {"step": step, "seed": run.seed}}, dpi=110)
-    active = [latent for latent in np.argsort(average) if average[latent] <= plotting.DEAD]
+    active = [latent for latent in np.argsort(average) if average[latent] < plotting.DEAD]
     if active:
         frames = response_maps.animate(model, mean, stddev, active)
         response_maps.save_animation(frames, os.path.join(flags.figures, f"traversal_{name}.gif"))
     else:
-        print(f"{name}: no latent has a stddev of at most {plotting.DEAD}: nothing to animate; its scores are 0, "
+        print(f"{name}: no latent has a stddev below {plotting.DEAD}: nothing to animate; its scores are 0, "
               "its accuracy chance")
     return measure(run, mean, stddev, model)
 
@@ -158,7 +156,7 @@ def main():
     flags = plotting.parse_flags(__doc__)
     groups = plotting.measure_all(flags, "disentanglement.json", functools.partial(look_at, flags), plotting.group)
     for data, (run, runs) in groups.items():
-        plotting.save_figure(draw_scores(plotting.data_set(run), runs),
+        plotting.save_figure(draw_scores(plotting.title(run, runs), runs),
                              os.path.join(flags.figures, f"{data}_disentanglement.png"), runs)
     return plotting.finish(groups, flags.train_dir)
 

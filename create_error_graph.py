@@ -28,7 +28,7 @@ def entropy(pictures):
 
 def measure(name, run, model, step):
     """Mean reconstruction loss, its standard error over the trajectories, and the floor of these pictures; nats a
-    picture. The same pictures and noise for every model."""
+    picture. The same pictures for every model, the same noise for every one of as many latents."""
     import tensorflow as tf
 
     import architecture
@@ -46,7 +46,7 @@ def measure(name, run, model, step):
 
 
 def draw(title, runs, published):
-    """One colour a model: the mean over its seeds; bars are the standard error, or the seeds' range if larger.
+    """One colour a model: the mean over its seeds, each of which is a small dot; bars are the standard error.
 
     runs: name -> object with model, beta, reconstruction_loss, standard_error, entropy_floor.
     published: model -> beta -> 2016's reconstruction loss.
@@ -54,11 +54,8 @@ def draw(title, runs, published):
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
     legend = []
     for model, colour in plotting.MODEL_COLOURS.items():
-        betas, means, bars = plotting.against_beta(runs, model, "reconstruction_loss")
-        _, errors, _ = plotting.against_beta(runs, model, "standard_error")
-        if betas:
-            legend.append(axes.errorbar(betas, means, np.maximum(bars, errors), fmt="-o", color=colour, markersize=5,
-                                        capsize=3, label=model))
+        if any(run["model"] == model for run in runs.values()):
+            legend.append(plotting.draw_line(axes, runs, model, "reconstruction_loss", model, "standard_error"))
             old = published.get(model, {})
             if old:
                 legend += axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour,
@@ -77,7 +74,7 @@ def main():
     groups = plotting.measure_all(flags, "reconstruction_loss.json", measure, plotting.group)
     for data, (run, runs) in groups.items():
         old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
-        plotting.save_figure(draw(plotting.data_set(run), runs, old),
+        plotting.save_figure(draw(plotting.title(run, runs), runs, old),
                              os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), runs)
     return plotting.finish(groups, flags.train_dir)
 

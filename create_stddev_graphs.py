@@ -22,6 +22,7 @@ def draw(title, runs, published):
     runs: name -> object with beta and sorted stddev. published: beta -> 2016's sorted stddev, None where hidden.
     """
     figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    ours, theirs = [], []
     betas = sorted({run["beta"] for run in runs.values()})
     for beta, colour in zip(betas, plt.cm.plasma(np.linspace(0, 0.8, len(betas)))):
         lines = [run["stddev"] for run in runs.values() if run["beta"] == beta]
@@ -29,14 +30,14 @@ def draw(title, runs, published):
         lines = np.array([line + [np.nan] * (widest - len(line)) for line in lines])
         place = np.arange(1, widest + 1)
         seeds = f", {len(lines)} seeds" if len(lines) > 1 else ""
-        axes.plot(place, np.nanmean(lines, axis=0), "-o", color=colour, markersize=4,
-                  label=f"$\\beta$ = {beta:g}{seeds}")
+        ours += axes.plot(place, np.nanmean(lines, axis=0), "-o", color=colour, markersize=4,
+                          label=f"$\\beta$ = {beta:g}{seeds}")
         if len(lines) > 1:
             axes.fill_between(place, np.nanmin(lines, axis=0), np.nanmax(lines, axis=0), color=colour, alpha=0.2)
         if str(beta) in published:
             old = np.array(published[str(beta)], float)
-            axes.plot(np.arange(1, len(old) + 1), old, "--o", color=colour, markersize=5, markerfacecolor="none",
-                      linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
+            theirs += axes.plot(np.arange(1, len(old) + 1), old, "--o", color=colour, markersize=5,
+                                markerfacecolor="none", linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
     axes.axhline(plotting.DEAD, color="0.7", linewidth=0.8, zorder=0)
     axes.annotate(f"used below {plotting.DEAD}", (1, plotting.DEAD), (-3, -10), xycoords=("axes fraction", "data"),
                   textcoords="offset points", ha="right", color="0.45", fontsize=8)
@@ -45,7 +46,7 @@ def draw(title, runs, published):
     axes.set_xlim(left=0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=8, ncols=2, loc="lower right")
+    axes.legend(handles=ours + theirs, fontsize=8, ncols=2, loc="lower right")  # a column each
     return figure
 
 
@@ -61,7 +62,7 @@ def main():
     published = plotting.published("sorted_latent_stddev")
     for (data, model), (run, runs) in groups.items():
         old = {} if run.friction else published.get(str(run.num_balls), {}).get(model, {})
-        figure = draw(f"{model}, {plotting.data_set(run)}", runs, old)
+        figure = draw(f"{model}, {plotting.title(run, runs)}", runs, old)
         plotting.save_figure(figure, os.path.join(flags.figures, f"{data}_stddev_{model}.png"), runs)
     return plotting.finish(groups, flags.train_dir)
 

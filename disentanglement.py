@@ -41,7 +41,7 @@ def factors_of(positions):
         return ["x", "y"], positions[:, 0]
     lower, upper = np.tril_indices(positions.shape[1], -1)
     dx, dy = np.moveaxis(positions[:, lower] - positions[:, upper], -1, 0)
-    return (["centroid x", "centroid y", "dx2 - dy2", "2 dx dy"],
+    return (["centroid x", "centroid y", "dx² − dy²", "2 dx dy"],
             np.column_stack([*positions.mean(axis=1).T, (dx ** 2 - dy ** 2).sum(-1), (2 * dx * dy).sum(-1)]))
 
 

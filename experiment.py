@@ -4,7 +4,7 @@
     name, folder: flags -> where the experiment lives
     claim: the folder, made or gone on with, and locked
     save: checkpoint -> ckpt-<step>.* in the folder, whole or not at all
-    restore: folder -> flags, model, step; the only loader
+    restore: folder -> flags, model, step: how all that draws loads a run
     find: a train_dir -> the run folders there
 
 Nothing here imports TensorFlow before a model is needed, so that a bad flag is refused at once.

@@ -29,7 +29,7 @@ MODELS = {  # hidden_size, lr, weight_init
 }
 PER_MODEL = "; default " + ", ".join(f"{{}} for {model}" for model in MODELS)
 FLAGS = (  # name, type, default, help
-    ("train_dir", str, experiment.TRAIN_DIR,
+    ("train_dir", os.path.expanduser, experiment.TRAIN_DIR,
      "prefix of the run's folder, to which its model, balls and beta are added (%(default)s)"),
     ("model", list(MODELS), "conv", "which of the three models (%(default)s)"),
     ("num_balls", whole(1, ball_generator.MAX_BALLS), 1, "balls in a picture, 1 to 6 (%(default)s)"),

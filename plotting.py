@@ -12,13 +12,13 @@ import numpy as np
 import experiment
 
 FLAGS = (
-    ("train_dir", str, experiment.TRAIN_DIR, "prefix of the run folders, as main.py's (%(default)s)"),
-    ("figures", str, "./figures", "folder the figures go to (%(default)s)"),
+    ("train_dir", os.path.expanduser, experiment.TRAIN_DIR, "prefix of the run folders, as main.py's (%(default)s)"),
+    ("figures", os.path.expanduser, "./figures", "folder the figures go to (%(default)s)"),
 )
-PUBLISHED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "figures", "published_results.json")
+PUBLISHED = os.path.join(os.path.dirname(os.path.abspath(__file__)), "published_results.json")
 MODEL_COLOURS = {"fully_connected": "#0072B2", "conv": "#D55E00", "all_conv": "#009E73"}  # Okabe and Ito's palette
 NUMBER = ("no", "one", "two", "three", "four", "five", "six")
-DEAD = 0.9  # a latent of a higher average posterior stddev is not in use
+DEAD = 0.9  # a latent of this average posterior stddev or a higher one is not in use
 TRAJECTORY = 100  # of the evaluation's, the one that stddevs are averaged over; the error graph has 0 to 99
 
 
@@ -117,23 +117,37 @@ def data_set(flags):
     return f"{NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
 
 
+def title(flags, runs):
+    """Of a figure of many runs: the data set of one's flags, and the steps and seeds of all."""
+    def listed(word):
+        values = sorted({run[word] for run in runs.values()})
+        return f"{word}{'s' * (len(values) > 1)} {', '.join(f'{value:,}' for value in values)}"
+    return f"{data_set(flags)}\n{listed('step')}; {listed('seed')}"
+
+
 def group(flags):
     """Start of the names of figures with many runs: the data set."""
     return f"{NUMBER[flags.num_balls]}_ball" + "_friction" * flags.friction
 
 
-def against_beta(runs, model, key):
-    """One model's line in a figure: its betas, the mean of run[key] over the seeds of each (and over factors, where it
-    has them), and how far the lowest and the highest seed are from that mean, [2, betas].
+def draw_line(axes, runs, model, key, label, error=None):
+    """One model's line against beta: the mean of run[key] over the seeds of each beta (and over factors, where it has
+    them), with a bar of the mean run[error], and a small dot for every seed where there are several.
 
-    runs: name -> object with model, beta and the key.
+    runs: name -> object with model, beta, key and error. Returns what goes into the legend.
     """
     mine = [run for run in runs.values() if run["model"] == model]
     betas = sorted({run["beta"] for run in mine})
-    seeds = [[np.mean(run[key]) for run in mine if run["beta"] == beta] for beta in betas]
-    means = np.array([np.mean(values) for values in seeds])
-    below, above = means - [min(values) for values in seeds], [max(values) for values in seeds] - means
-    return betas, means, np.maximum(0, [below, above])  # a mean can round past them
+
+    def mean(key):
+        return [np.mean([np.mean(run[key]) for run in mine if run["beta"] == beta]) for beta in betas]
+
+    line = axes.errorbar(betas, mean(key), mean(error) if error else None, fmt="-o", markersize=5, capsize=3,
+                         color=MODEL_COLOURS[model], label=label)
+    if len(mine) > len(betas):
+        axes.plot([run["beta"] for run in mine], [np.mean(run[key]) for run in mine], "o", markersize=4, alpha=0.4,
+                  markeredgewidth=0, color=MODEL_COLOURS[model])
+    return line
 
 
 def save_figure(figure, path, runs, dpi=150):

@@ -4,6 +4,7 @@ import os
 import shutil
 from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -233,3 +234,22 @@ def test_a_run_without_weights_keeps_its_numbers(drawn, tmp_path):
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
         "disentanglement.json", "one_ball_disentanglement.png"]
     assert "left out" in script("create_cool_images.py", *flags, code=1).stderr
+
+
+def test_score_graph_draws_seeds_their_mean_and_the_ideal():
+    common = {"model": "conv", "latents": 32, "ideal": {"r2": [1, 1], "mig": 0.97, "change_accuracy": 0.98}}
+    runs = {f"{beta}, {seed}": {
+        **common, "beta": beta, "r2": [beta / 4, beta / 2], "mig": beta / 2 - 0.02 * seed, "change_accuracy": 0.6,
+        "change_accuracy_of": {"chance": 0.5, "raw pixels": 0.52, "10 principal components": 0.75,
+                               "untrained network": 0.66 + 0.02 * seed}} for beta in (0.2, 1.0) for seed in (0, 1)}
+    figure = create_disentanglement_graphs.draw_scores("one ball", runs)
+    r2, mig, accuracy = [axes for axes in figure.axes if axes.get_visible()]
+    np.testing.assert_allclose(r2.containers[0][0].get_xydata(), [[0.2, 0.075], [1, 0.375]])  # mean over factors
+    np.testing.assert_allclose(mig.containers[0][0].get_xydata(), [[0.2, 0.09], [1, 0.49]])   # and over seeds
+    assert {tuple(line.get_ydata()) for line in mig.get_lines() if line.get_label() == "ideal code"} == {(0.97, 0.97)}
+    dots = [line.get_xydata() for line in mig.get_lines() if line.get_alpha()]
+    np.testing.assert_allclose(dots, [[[0.2, 0.1], [0.2, 0.08], [1, 0.5], [1, 0.48]]])
+    heights = {round(float(line.get_ydata()[0]), 4) for line in accuracy.get_lines() if len(set(line.get_ydata())) == 1}
+    assert {0.5, 0.52, 0.75, 0.67, 0.98} <= heights
+    assert "0.031" in mig.containers[0].get_label()
+    plt.close(figure)

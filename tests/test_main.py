@@ -2,6 +2,8 @@
 import csv
 import json
 import os
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from tensorflow.core.util import event_pb2
 
 import architecture
 import ball_generator
+import create_error_graph
 import experiment
 import main
 
@@ -267,12 +270,30 @@ def test_xla_trains_the_same(tmp_path):
 
 def test_it_learns(trained):
     """Off the plateau: far below the best constant picture, on pictures it has not seen."""
-    from create_error_graph import measure
     flags, model, step = experiment.restore(f"{trained}_model_fully_connected_num_balls_1_beta_0.1")
     assert step == 500
     pictures = ball_generator.render(ball_generator.simulate([(77, 0, i) for i in range(100)], 1, 16)).numpy()
     p = pictures.reshape(-1, 1024).mean(axis=0, dtype=float)
     constant = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
     assert constant == pytest.approx(165, abs=5)
-    found = measure(None, flags, model, None)
+    found = create_error_graph.measure(None, flags, model, None)
     assert found["entropy_floor"] < found["reconstruction_loss"] < 60 and 0 < found["standard_error"] < 5
+
+
+def test_fluctuation_is_of_the_steps_that_would_follow(trained, tmp_path):
+    """Its two losses are those of the run continued by main.py; the folder is left as it was."""
+    run = "model_fully_connected_num_balls_1_beta_0.1"
+    shutil.copytree(f"{trained}_{run}", f"{tmp_path}/s_{run}")
+    before = {file: os.stat(f"{trained}_{run}/{file}").st_mtime_ns for file in os.listdir(f"{trained}_{run}")}
+    said = script("benchmarks/fluctuation.py", f"{trained}_{run}", "--evaluations=2").stdout
+    assert before == {file: os.stat(f"{trained}_{run}/{file}").st_mtime_ns for file in os.listdir(f"{trained}_{run}")}
+    script("main.py", f"--train_dir={tmp_path}/s", "--model=fully_connected", "--lr=.001", "--max_step=600",
+           "--save_every=50")
+    flags, model, _ = experiment.restore(f"{tmp_path}/s_{run}")
+    expected = []
+    for step in 550, 600:
+        experiment.parts(model).read(f"{tmp_path}/s_{run}/ckpt-{step}").expect_partial()
+        expected.append(create_error_graph.measure(run, flags, model, step)["reconstruction_loss"])
+    numbers = re.search(r"2 evaluations from step 500 to 600: mean (.*), standard deviation (.*), (\S+) to (\S+)", said)
+    assert [float(number) for number in numbers.groups()] == pytest.approx(
+        [np.mean(expected), np.std(expected, ddof=1), min(expected), max(expected)], abs=0.02)

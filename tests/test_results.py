@@ -5,10 +5,12 @@
 import json
 import re
 
+import cv2
 import numpy as np
 from conftest import ROOT, script
 from PIL import Image
 
+import create_cool_images
 import create_disentanglement_graphs
 import experiment
 import plotting
@@ -22,8 +24,20 @@ def numbers(file):
         return json.load(content)
 
 
+def seeds():
+    return sorted({run["seed"] for run in numbers("reconstruction_loss.json").values()})
+
+
+def of_seed(name, seed):
+    return name + f"_seed_{seed}" * (seed != 0)
+
+
+def in_use(run):
+    return sum(np.array(run["stddev"]) < plotting.DEAD)
+
+
 def table():
-    """The rows of README's table, in the order of the sweep."""
+    """The rows of README's table, in the order of the sweep; all but one column are of seed 0."""
     losses, stddevs = numbers("reconstruction_loss.json"), numbers("stddev.json")
     lines = []
     for name in plotting.expected():
@@ -31,18 +45,50 @@ def table():
         key = str(flags.num_balls), flags.model, str(flags.beta)
         old, old_active = (plotting.published(quantity)[key[0]][key[1]][key[2]]
                            for quantity in ("reconstruction_loss", "active_latents"))
-        in_use = sum(np.array(stddevs[name]["stddev"]) < plotting.DEAD)
+        others = [f"{losses[of_seed(name, seed)]['reconstruction_loss']:.2f}" for seed in seeds()[1:]
+                  if of_seed(name, seed) in losses]
         ours, floor = losses[name]["reconstruction_loss"], losses[name]["entropy_floor"]
         with open(f"{PRETRAINED}_{name}/losses.csv") as rows:
             seconds = float(rows.readlines()[-1].split(",")[3])
         lines.append(f"| {flags.model} | {flags.num_balls} | {flags.beta} | {ours:.2f} ± "
-                     f"{losses[name]['standard_error']:.2f} | {old:.2f} | {100 * (ours / old - 1):+.1f} % | "
-                     f"{ours - floor:.2f} | {old - floor:.2f} | {in_use} | {old_active} | {seconds:,.0f} |")
+                     f"{losses[name]['standard_error']:.2f} | {', '.join(others) or '–'} | {old:.2f} | "
+                     f"{round(100 * (ours / old - 1), 1) + 0:+.1f} % | {ours - floor:.2f} | {old - floor:.2f} | "
+                     f"{in_use(stddevs[name])} | {old_active} | {seconds:,.0f} |")
     return lines
 
 
 def tolerances():
-    """The rows of README's table of tolerances: what was asked, how often it was kept, where it was not."""
+    """The rows of README's table of tolerances: what was asked, how often each seed kept it, and where one did not."""
+    by_seed = [kept_by(seed) for seed in seeds()]
+    lines = []
+    for what in by_seed[0]:
+        counts = [f"{sum(kept[what].values())} of {len(kept[what])}" if kept[what] else "–" for kept in by_seed]
+        missed = [f"{run}, seed {seed}" for seed, kept in zip(seeds(), by_seed)
+                  for run, good in kept[what].items() if not good]
+        lines.append(f"| {what} | {' | '.join(counts)} | {'; '.join(missed) or '–'} |")
+    return lines
+
+
+def heat_map_rows():
+    """The rows of README's table of heat maps: in how many of its ten rows some pixel changes by more than a quarter of
+    the grey scale, for each beta, and in 2016's."""
+    c = create_cool_images
+    lines = []
+    for balls, models in plotting.published("heat_map_rows_that_change_the_picture").items():
+        for model, betas in models.items():
+            ours = []
+            for beta in betas:
+                picture = cv2.imread(str(FIGURES / f"heat_map_model_{model}_num_balls_{balls}_beta_{beta}.png"), 0)
+                grid = np.pad(picture[c.TOP:-c.BOTTOM, c.LEFT:-c.RIGHT], [(0, c.GAP)] * 2)
+                grid = grid.reshape(c.ROWS, c.TILE + c.GAP, len(c.VALUES), c.TILE + c.GAP)[:, :c.TILE, :, :c.TILE]
+                ours.append(int((np.ptp(grid.astype(int), axis=2).max(axis=(1, 2)) > 255 / 4).sum()))
+            lines.append(f"| {model}, {plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')} | "
+                         f"{', '.join(map(str, ours))} | {', '.join(map(str, betas.values()))} |")
+    return lines
+
+
+def kept_by(seed):
+    """Tolerance -> run, or line of runs, of this seed -> whether it was kept."""
     losses, stddevs = numbers("reconstruction_loss.json"), numbers("stddev.json")
     kept = {"loss at most 1 % above 2016's": {}, "a higher β costs reconstruction": {},
             "latents in use within 1 of 2016's, fully_connected": {}, "latents in use within 3 of 2016's, conv": {},
@@ -50,24 +96,27 @@ def tolerances():
     close, ordered, one, three, places = kept.values()
     for balls, models in plotting.published("reconstruction_loss").items():
         for model, betas in models.items():
-            names = [f"model_{model}_num_balls_{balls}_beta_{beta}" for beta in betas]
-            ours = [losses[name]["reconstruction_loss"] for name in names]
             words = f"{model}, {plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')}"
-            ordered[words] = ours == sorted(ours)
-            for name, beta, loss in zip(names, betas, ours):
+            ours = {}
+            for beta in betas:
+                name = of_seed(f"model_{model}_num_balls_{balls}_beta_{beta}", seed)
+                if name not in losses:
+                    continue
                 run = f"{words}, β {beta}"
-                close[run] = loss <= 1.01 * betas[beta]
+                ours[beta] = losses[name]["reconstruction_loss"]
+                close[run] = ours[beta] <= 1.01 * betas[beta]
                 stddev = np.array(stddevs[name]["stddev"])
                 old, active = (plotting.published(quantity)[balls][model][beta]
                                for quantity in ("sorted_latent_stddev", "active_latents"))
-                apart = abs(sum(stddev < plotting.DEAD) - active)
+                apart = abs(in_use(stddevs[name]) - active)
                 if model == "fully_connected":
                     one[run] = apart <= 1
                     places[run] = np.mean(np.abs(stddev - old) <= 0.1) >= 0.8
                 if model == "conv":
                     three[run] = apart <= 3
-    return [f"| {what} | {sum(runs.values())} of {len(runs)} | "
-            f"{'; '.join(run for run, good in runs.items() if not good) or '–'} |" for what, runs in kept.items()]
+            if len(ours) == len(betas):
+                ordered[words] = list(ours.values()) == sorted(ours.values())
+    return kept
 
 
 def test_readme_holds_the_numbers():
@@ -75,34 +124,40 @@ def test_readme_holds_the_numbers():
     rows = [line for line in readme if line.startswith(("| fully_connected | ", "| conv | ", "| all_conv | "))]
     assert rows == table() and len(rows) == 18
     assert [line for line in readme if re.search(r"\| \d+ of \d+ \| ", line)] == tolerances()
+    assert [line for line in readme if re.search(r"balls? \| \d+, \d+, \d+ \| ", line)] == heat_map_rows()
 
 
 def test_all_say_the_same_runs():
     names = {experiment.name(experiment.read_flags(path)) for path in experiment.find(PRETRAINED)}
-    assert names
+    assert set(plotting.expected()) <= names
     for file in "reconstruction_loss.json", "stddev.json", "disentanglement.json":
         found = numbers(file)
         assert set(found) == names, file
         for name, run in found.items():
-            assert run["step"] == experiment.last_step(f"{PRETRAINED}_{name}") == 100_000 and run["seed"] == 0
+            path = f"{PRETRAINED}_{name}"
+            assert run["step"] == experiment.last_step(path) == 100_000
+            assert run["seed"] == experiment.read_flags(path).seed
 
 
 def test_runs_without_weights_keep_the_numbers():
-    weightless = [path for path in experiment.find(PRETRAINED) if not experiment.steps(path)]
-    assert len(weightless) == 6
-    for path in weightless:
+    """Of conv's and all_conv's runs of seed 0 there are weights, of the others numbers."""
+    for path in experiment.find(PRETRAINED):
+        run = experiment.read_flags(path)
+        if run.model != "fully_connected" and run.seed == 0:
+            assert experiment.steps(path) == [100_000]
+            continue
         with open(f"{path}/numbers.json") as content:
             kept = json.load(content)
         assert set(kept) == {"reconstruction_loss.json", "stddev.json", "disentanglement.json"}
         for file in kept:
-            assert kept[file] == numbers(file)[experiment.name(experiment.read_flags(path))]
+            assert kept[file] == numbers(file)[experiment.name(run)]
 
 
 def test_figures_are_of_these_runs():
     runs = numbers("stddev.json")
     figures = sorted(FIGURES.glob("*.png"))
     of_one = [figure for figure in figures if figure.name.startswith(("heat_map_", "response_map_"))]
-    assert len(of_one) == 2 * len(runs)
+    assert len(of_one) == 2 * len(plotting.expected())
     for figure in figures:
         text = Image.open(figure).text
         names = text["run"].split(", ")
@@ -114,7 +169,8 @@ def test_figures_are_of_these_runs():
             if "_stddev_" in figure.name:
                 expected = {name for name in expected if name.startswith(f"model_{figure.stem.split('_stddev_')[1]}_")}
             assert set(names) == expected
-        assert text["step"].split(", ") == ["100000"] * len(names) and text["seed"].split(", ") == ["0"] * len(names)
+        assert text["step"].split(", ") == ["100000"] * len(names)
+        assert text["seed"].split(", ") == [str(runs[name]["seed"]) for name in names]
 
 
 def test_weights_give_the_numbers_again(tmp_path):
@@ -136,11 +192,12 @@ def test_weights_give_the_numbers_again(tmp_path):
         run, model, _ = experiment.restore(f"{PRETRAINED}_{name}")
         mean, stddev = plotting.encode(model, create_disentanglement_graphs.data_set(run.num_balls)[0])
         found = create_disentanglement_graphs.measure(run, mean, stddev, model)
-        assert found["active_latents"] == committed[name]["active_latents"]
+        for key in "active_latents", "factors":
+            assert found[key] == committed[name][key]
         for key in create_disentanglement_graphs.PANELS:
             if key in found:
                 np.testing.assert_allclose(found[key], committed[name][key], atol=5e-3)
 
 
 if __name__ == "__main__":
-    print(*table(), "", *tolerances(), sep="\n")
+    print(*table(), "", *tolerances(), "", *heat_map_rows(), sep="\n")
