@@ -103,7 +103,9 @@ def test_one_failing_run_does_not_stop_the_others(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_stopped_it_saves_all_and_starts_no_more(tmp_path, number):
-    command = [str(ROOT / "run"), "--batch_size=4", f"--train_dir={tmp_path}/s", "--model=conv", "--num_balls=1"]
+    command = ["env", "--default-signal=INT",  # which a shell ignores in what it starts in the background
+               str(ROOT / "run"), "--batch_size=4", f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f",
+               "--model=conv", "--num_balls=1"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                env={**os.environ, "PYTHON": sys.executable, "JOBS": "2"}, start_new_session=True)
     end = time.monotonic() + 120
