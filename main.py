@@ -94,6 +94,20 @@ def new_optimizer(flags, model):
     return optimizer
 
 
+def set_up_training(flags, path, prefix):
+    """Model, Adam and the tf.train.Checkpoint of both, read from the run folder's prefix (None: as they start)."""
+    model = experiment.new_model(flags)
+    optimizer = new_optimizer(flags, model)
+    checkpoint = experiment.parts(model, optimizer=optimizer)
+    if prefix:
+        try:
+            checkpoint.read(prefix).assert_consumed()
+        except AssertionError:
+            experiment.refuse(f"{path} holds weights alone, without Adam's state: to be drawn, not trained further. "
+                              "Give another --train_dir")
+    return model, optimizer, checkpoint
+
+
 def make_train(flags, model, optimizer, xla):
     """The graph that trains: (positions [STEPS_PER_CALL, batch, balls, 2], first step, count) ->
     reconstruction, kl of each step, [STEPS_PER_CALL] each, nats a picture."""
@@ -159,16 +173,8 @@ def train(flags, path, step, prefix, stopped):
     import tensorflow as tf
 
     from records import Records
-    model = experiment.new_model(flags)
-    optimizer = new_optimizer(flags, model)
-    checkpoint = experiment.parts(model, optimizer=optimizer)
+    model, optimizer, checkpoint = set_up_training(flags, path, prefix)
     variables = model.variables + optimizer.variables
-    if prefix:
-        try:
-            checkpoint.read(prefix).assert_consumed()
-        except AssertionError:
-            experiment.refuse(f"{path} holds weights alone, without Adam's state: to be drawn, not trained further. "
-                              "Give another --train_dir")
     saved, step = step, step or 0
 
     experiment.write_flags(flags)

@@ -23,17 +23,14 @@ def losses_after(path, evaluations):
     """A run's flags and step, and its loss after every 50 of the following steps, [evaluations], nats a picture."""
     try:
         flags = experiment.read_flags(path)
-        flags.threads = 0
-        _, xla = main.set_up_device(flags)
-        flags, model, start = experiment.restore(path)
     except ValueError as error:
         experiment.refuse(f"{path}: {error}")
-    flags.max_step = start + evaluations * main.STEPS_PER_CALL
-    optimizer = main.new_optimizer(flags, model)
-    try:
-        experiment.parts(model, optimizer=optimizer).read(experiment.newest(path)[1]).assert_consumed()
-    except AssertionError:
-        experiment.refuse(f"{path} holds weights alone, without Adam's state: give a folder that main.py trained in")
+    start, prefix = experiment.newest(path)
+    if prefix is None:
+        experiment.refuse(f"{path}: it has no whole checkpoint")
+    flags.threads, flags.max_step = 0, start + evaluations * main.STEPS_PER_CALL
+    _, xla = main.set_up_device(flags)
+    model, optimizer, _ = main.set_up_training(flags, path, prefix)
     run_steps = main.make_train(flags, model, optimizer, xla)
     losses, step = [], start
     for positions in main.simulations(flags, start):

@@ -4,6 +4,7 @@
 """
 import json
 import re
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -28,8 +29,8 @@ def seeds():
     return sorted({run["seed"] for run in numbers("reconstruction_loss.json").values()})
 
 
-def of_seed(name, seed):
-    return name + f"_seed_{seed}" * (seed != 0)
+def name_of(model, balls, beta, seed):
+    return experiment.name(SimpleNamespace(model=model, num_balls=balls, beta=beta, friction=False, seed=seed))
 
 
 def in_use(run):
@@ -45,8 +46,8 @@ def table():
         key = str(flags.num_balls), flags.model, str(flags.beta)
         old, old_active = (plotting.published(quantity)[key[0]][key[1]][key[2]]
                            for quantity in ("reconstruction_loss", "active_latents"))
-        others = [f"{losses[of_seed(name, seed)]['reconstruction_loss']:.2f}" for seed in seeds()[1:]
-                  if of_seed(name, seed) in losses]
+        others = [name_of(flags.model, flags.num_balls, flags.beta, seed) for seed in seeds()[1:]]
+        others = [f"{losses[other]['reconstruction_loss']:.2f}" for other in others if other in losses]
         ours, floor = losses[name]["reconstruction_loss"], losses[name]["entropy_floor"]
         with open(f"{PRETRAINED}_{name}/losses.csv") as rows:
             seconds = float(rows.readlines()[-1].split(",")[3])
@@ -102,7 +103,7 @@ def kept_by(seed):
             words = f"{model}, {plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')}"
             ours = {}
             for beta in betas:
-                name = of_seed(f"model_{model}_num_balls_{balls}_beta_{beta}", seed)
+                name = name_of(model, balls, beta, seed)
                 if name not in losses:
                     continue
                 run = f"{words}, β {beta}"
