@@ -26,52 +26,58 @@ POSITIONS, CHANGES = (0, experiment.EVALUATION, 101), (0, experiment.EVALUATION,
 PANELS = {             # of the score graphs: title, where it is the mean over factors
     "r2": "linear $R^2$", "mig": "mutual information gap", "axis_score": "axis score",
     "mig_rotated": "mutual information gap, rotated", "axis_score_rotated": "axis score, rotated",
-    "change_accuracy": "which factor changed? (dotted: untrained)"}
+    "change_accuracy": "accuracy: which factor changed?"}
+UNTRAINED = "the same network untrained"
 
 
 @functools.cache
 def data_set(num_balls):
-    """Positions, names and values of their factors, and the scores of an ideal code: the factors themselves."""
+    """Positions, and names and values of their factors."""
     positions = disentanglement.random_positions(POSITIONS, SAMPLES, num_balls)
-    names, factors = disentanglement.factors_of(positions)
-    ideal = disentanglement.scores(factors, factors)
+    return positions, *disentanglement.factors_of(positions)
+
+
+def scores(code_of, num_balls):
+    """Every measure of a code: a function of positions [samples, balls, 2] to [samples, latents]."""
+    positions, _, factors = data_set(num_balls)
+    numbers = disentanglement.scores(code_of(positions), factors)
     if num_balls == 1:
-        ideal["change_accuracy"] = accuracy(lambda positions: positions[:, 0])
-    return positions, names, factors, ideal
+        numbers["change_accuracy"] = accuracy(code_of)
+    return numbers
 
 
 def accuracy(code_of):
-    """Accuracy of the classifier of changes on a code: positions [samples, 1, 2] -> [samples, latents]."""
+    """Accuracy of the classifier of changes on a code of one ball's positions."""
     first, second, changed = disentanglement.random_pairs(CHANGES, PAIRS)
     return disentanglement.change_accuracy(code_of(first), code_of(second), changed)
 
 
 @functools.cache
-def accuracy_of_pictures():
-    """What the classifier reaches from raw pixels, and from their first ten principal components."""
+def scores_without_network(num_balls):
+    """To hold a network's scores against: those of the factors themselves and of the pictures; by name."""
     def pixels(positions):
         return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
 
-    sample = pixels(data_set(1)[0])
+    sample = pixels(data_set(num_balls)[0])
     components = np.linalg.eigh(np.cov(sample.T))[1][:, -10:]
-    return accuracy(pixels), accuracy(lambda positions: (pixels(positions) - sample.mean(axis=0)) @ components)
+    others = {"ideal code": scores(lambda positions: disentanglement.factors_of(positions)[1], num_balls),
+              "10 principal components":
+                  scores(lambda positions: (pixels(positions) - sample.mean(axis=0)) @ components, num_balls)}
+    if num_balls == 1:
+        others |= {"raw pixels": {"change_accuracy": accuracy(pixels)}, "chance": {"change_accuracy": 0.5}}
+    return others
 
 
-def measure(run, mean, stddev, model):
-    """A run's object in disentanglement.json, from the codes of data_set's positions and the model."""
-    _, names, factors, ideal = data_set(run.num_balls)
-    active = stddev.mean(axis=0) < plotting.DEAD
-    numbers = {"beta_latents_per_pixel": run.beta * model.latents / ball_generator.RESOLUTION ** 2,
-               "latents": model.latents, "active_latents": int(active.sum()), "factors": names,
-               **disentanglement.scores(mean[:, active], factors)}
-    if run.num_balls == 1:
-        untrained = experiment.new_model(run)
-        numbers["change_accuracy"] = accuracy(lambda positions: plotting.encode(model, positions)[0][:, active])
-        pixels, components = accuracy_of_pictures()
-        numbers["change_accuracy_of"] = {
-            "chance": 0.5, "raw pixels": pixels, "10 principal components": components,
-            "untrained network": accuracy(lambda positions: plotting.encode(untrained, positions)[0])}
-    return rounded({**numbers, "ideal": ideal})
+def measure(run, model, stddev):
+    """A run's object in disentanglement.json, from its model and the latents' average stddevs [latents]."""
+    active = stddev < plotting.DEAD
+    untrained = experiment.new_model(run)
+    return rounded({
+        "beta_latents_per_pixel": run.beta * model.latents / ball_generator.RESOLUTION ** 2,
+        "latents": model.latents, "active_latents": int(active.sum()), "factors": data_set(run.num_balls)[1],
+        **scores(lambda positions: plotting.encode(model, positions)[0][:, active], run.num_balls),
+        "others": {UNTRAINED: scores(lambda positions: plotting.encode(untrained, positions)[0], run.num_balls),
+                   **scores_without_network(run.num_balls)}})
 
 
 def rounded(value):
@@ -84,46 +90,44 @@ def rounded(value):
 
 
 def draw_scores(title, runs):
-    """Every score against beta: one colour a model, the mean over its seeds, each of which is a small dot, and the
-    ceiling that an ideal code reaches. runs: name -> a run's object of disentanglement.json, with model and beta."""
+    """Every score against beta: one colour a model, a line through the means over its seeds, a dot for each, and dotted
+    what it reaches untrained; in grey, what needs no network. runs: name -> a run's object of disentanglement.json,
+    with model and beta."""
     first = next(iter(runs.values()))
     panels = [key for key in PANELS if key in first]
     figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained", sharex=True)
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)
     for key, axis in zip(panels, axes.flat):
-        axis.axhline(np.mean(first["ideal"][key]), color="0.3", linestyle=(0, (6, 3)), linewidth=1, label="ideal code")
+        for what, other in first["others"].items():
+            if what != UNTRAINED and key in other:
+                value = np.mean(other[key])
+                axis.axhline(value, color="0.6", linewidth=1, zorder=1)
+                axis.annotate(what, (0, value), (2, 2), xycoords=("axes fraction", "data"), fontsize=7, color="0.4",
+                              textcoords="offset points")
         for model, colour in plotting.MODEL_COLOURS.items():
             mine = [run for run in runs.values() if run["model"] == model]
             if mine:
                 weight = mine[0]["latents"] / ball_generator.RESOLUTION ** 2
                 plotting.draw_line(axis, runs, model, key,
                                    f"{model}: $\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$")
-                if key == "change_accuracy":  # of which beta knows nothing
-                    axis.axhline(np.mean([run["change_accuracy_of"]["untrained network"] for run in mine]),
-                                 color=colour, linestyle=":", linewidth=1.2)
-        if key == "change_accuracy":
-            for what, below in ("chance", 1), ("raw pixels", 0), ("10 principal components", 0):
-                value = first["change_accuracy_of"][what]
-                axis.axhline(value, color="0.6", linewidth=1)
-                axis.annotate(what, (1, value), (-2, -9 if below else 2), xycoords=("axes fraction", "data"),
-                              fontsize=7, color="0.4", textcoords="offset points", ha="right",
-                              bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 0})
-            axis.set_ylim(0.45, 1.02)
-        else:
-            axis.set_ylim(-0.03, 1.04)
+                axis.axhline(np.mean([run["others"][UNTRAINED][key] for run in mine]), color=colour, linestyle=":",
+                             linewidth=1.2)
+        axis.set_ylim((0.45, 1.05) if key == "change_accuracy" else (-0.03, 1.1))
         axis.set_title(PANELS[key], fontsize=9)
         axis.set_xlabel("$\\beta$")
         axis.tick_params(labelbottom=True)
         axis.grid(alpha=0.25)
+    legend = axes.flat[0].get_legend_handles_labels()[0] + [
+        plt.Line2D([], [], color="0.3", linestyle=":", label=UNTRAINED)]
     figure.suptitle(title, fontsize=10)
-    figure.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=8)
+    figure.legend(handles=legend, loc="outside lower center", ncols=3, fontsize=8)
     return figure
 
 
 def look_at(flags, name, run, model, step):
     """Draw a run's maps and animation, and return its numbers."""
-    positions, names, factors, _ = data_set(run.num_balls)
+    positions, names, factors = data_set(run.num_balls)
     mean, stddev = plotting.encode(model, positions)
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
     average = stddev.mean(axis=0)
@@ -149,7 +153,7 @@ def look_at(flags, name, run, model, step):
     else:
         print(f"{name}: no latent has a stddev below {plotting.DEAD}: nothing to animate; its scores are 0, "
               "its accuracy chance")
-    return measure(run, mean, stddev, model)
+    return measure(run, model, average)
 
 
 def main():

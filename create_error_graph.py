@@ -46,7 +46,7 @@ def measure(name, run, model, step):
 
 
 def draw(title, runs, published):
-    """One colour a model: the mean over its seeds, each of which is a small dot; bars are the standard error.
+    """One colour a model: a line through the means over its seeds, a dot for each; bars are the standard error.
 
     runs: name -> object with model, beta, reconstruction_loss, standard_error, entropy_floor.
     published: model -> beta -> 2016's reconstruction loss.

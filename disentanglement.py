@@ -89,7 +89,7 @@ def quantile_bin(values):
 
 def mutual_information(codes, factors):
     """[factors, latents], nats, between quantile bins: from counts, so that independent columns get
-    (BINS - 1)^2 / (2 samples) on average, not 0; a gap is free of that."""
+    (BINS - 1)^2 / (2 samples) on average, not 0; a gap is nearly free of that."""
     codes, factors = quantile_bin(codes), quantile_bin(factors)
     information = np.zeros((factors.shape[1], codes.shape[1]))
     for i, factor in enumerate(factors.T):
@@ -112,8 +112,9 @@ def rotated(codes, factors):
     where there are fewer of these, turned to the factors that they come nearest.
 
     Orthogonal Procrustes (Schoenemann 1966): the matrix R with orthonormal columns for which codes @ R is nearest the
-    factors in the sum of squares. Where factors have equal variance, a beta-VAE's loss cannot tell their axes from axes
-    turned by any angle: this takes the turn away.
+    factors in the sum of squares. Where pictures depend on factors alike, as on x and y of one ball, a beta-VAE's loss
+    cannot tell their axes from axes turned by any angle: this takes the turn away. Of more latents than factors it
+    takes those directions that lie nearest these.
     """
     codes, factors = standardised(codes), standardised(factors)
     best, turned = -1.0, None

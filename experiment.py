@@ -39,11 +39,13 @@ NOT_THE_EXPERIMENT = ("train_dir", "max_step", "report_every", "save_every", "xl
 
 @functools.cache
 def import_tensorflow():
-    """TensorFlow, without its greetings, and the GPUs it finds: set to take memory as they need it, since several runs
-    share one, and to multiply in float32, where TensorFlow's own choice is the 10 bits of TF32."""
+    """TensorFlow, without its greetings (TF_CPP_MIN_LOG_LEVEL=0 shows them), and the GPUs it finds: set to take memory
+    as they need it, since several runs share one, and to multiply in float32, where TensorFlow's own choice is the 10
+    bits of TF32."""
     sys.stderr.flush()
-    stderr, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)  # the greetings come before TF_CPP_MIN_LOG_LEVEL counts, from C++
+    stderr = os.dup(2)
+    null = os.open(os.devnull, os.O_WRONLY) if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2" else os.dup(2)
+    os.dup2(null, 2)  # some greetings come before TF_CPP_MIN_LOG_LEVEL counts, from C++
     try:
         import tensorflow as tf
         gpus = tf.config.list_physical_devices("GPU")
@@ -55,7 +57,8 @@ def import_tensorflow():
         os.close(stderr)
         os.close(null)
     if not gpus and shutil.which("nvidia-smi") and os.environ.get("CUDA_VISIBLE_DEVICES") not in ("", "-1"):
-        print("nvidia-smi is there, but TensorFlow finds no GPU: pip install 'tensorflow[and-cuda]'", file=sys.stderr)
+        print("nvidia-smi is there, but TensorFlow finds no GPU: install tensorflow[and-cuda], or a newer driver "
+              "(TF_CPP_MIN_LOG_LEVEL=0 shows why; CUDA_VISIBLE_DEVICES= does without GPUs)", file=sys.stderr)
     return tf, gpus
 
 

@@ -190,6 +190,8 @@ def train(flags, path, step, prefix, stopped):
         records.say(f"going on from step {step}", quiet)
     if flags.keep_prob < 1 and flags.model != "conv":
         records.say(f"--keep_prob={flags.keep_prob} changes nothing: {flags.model} has no dropout")
+    if flags.weight_init != MODELS[flags.model][2] and flags.model == "all_conv":
+        records.say(f"--weight_init={flags.weight_init} changes nothing: all_conv has no dense layers")
 
     run_steps = make_train(flags, model, optimizer, xla)
     bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,

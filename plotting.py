@@ -1,4 +1,5 @@
 """What the plot scripts share: their two flags, the runs to draw, 2016's numbers, how a figure is saved."""
+import collections
 import json
 import os
 import sys
@@ -73,7 +74,10 @@ def measure_all(flags, file, measure, group):
             numbers = measure(name, run, model, step)
         else:
             with open(f"{flags.train_dir}_{name}/numbers.json") as kept:
-                numbers = json.load(kept)[file]
+                numbers = json.load(kept).get(file)
+            if not numbers:
+                print(f"left out {flags.train_dir}_{name}: its numbers.json has no {file}", file=sys.stderr)
+                continue
         measured[name] = {**numbers, "step": step, "seed": run.seed}
         runs = groups.setdefault(group(run), (run, {}))[1]
         runs[name] = {**measured[name], "model": run.model, "beta": run.beta}
@@ -122,7 +126,10 @@ def title(flags, runs):
     def listed(word):
         values = sorted({run[word] for run in runs.values()})
         return f"{word}{'s' * (len(values) > 1)} {', '.join(f'{value:,}' for value in values)}"
-    return f"{data_set(flags)}\n{listed('step')}; {listed('seed')}"
+
+    seeds = collections.Counter((run["model"], run["beta"]) for run in runs.values()).values()
+    return (f"{data_set(flags)}\n{listed('step')}; {listed('seed')}"
+            + f" ({min(seeds)} to {max(seeds)} a point)" * (min(seeds) < max(seeds)))
 
 
 def group(flags):
@@ -132,7 +139,7 @@ def group(flags):
 
 def draw_line(axes, runs, model, key, label, error=None):
     """One model's line against beta: the mean of run[key] over the seeds of each beta (and over factors, where it has
-    them), with a bar of the mean run[error], and a small dot for every seed where there are several.
+    them), with a bar of the mean run[error], and a dot for every seed.
 
     runs: name -> object with model, beta, key and error. Returns what goes into the legend.
     """
@@ -142,11 +149,10 @@ def draw_line(axes, runs, model, key, label, error=None):
     def mean(key):
         return [np.mean([np.mean(run[key]) for run in mine if run["beta"] == beta]) for beta in betas]
 
-    line = axes.errorbar(betas, mean(key), mean(error) if error else None, fmt="-o", markersize=5, capsize=3,
-                         color=MODEL_COLOURS[model], label=label)
-    if len(mine) > len(betas):
-        axes.plot([run["beta"] for run in mine], [np.mean(run[key]) for run in mine], "o", markersize=4, alpha=0.4,
-                  markeredgewidth=0, color=MODEL_COLOURS[model])
+    line = axes.errorbar(betas, mean(key), mean(error) if error else None, fmt="-", capsize=3, label=label,
+                         color=MODEL_COLOURS[model])
+    axes.plot([run["beta"] for run in mine], [np.mean(run[key]) for run in mine], "o", markersize=4,
+              color=MODEL_COLOURS[model])
     return line
 
 

@@ -1,4 +1,4 @@
-"""What a run tells while it trains: log, loss curve, TensorBoard, pictures; all in its own folder."""
+"""What a run writes while it trains."""
 import csv
 import glob
 import os

@@ -17,7 +17,8 @@ import plotting
 from disentanglement import HIGH, LOW
 
 GRID = 60                         # of one ball's map: positions along a side
-SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells
+SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells a side
+RARE = 3                          # of which one with fewer positions is left grey
 POSITIONS, CODES = (0, experiment.EVALUATION, 103), (0, experiment.EVALUATION, 104)  # seeds
 FRAMES, TILE, LINE = 20, 64, 14   # of an animation: frames one way; sides of a tile and height of a name, in dots
 RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior that an animation goes through
@@ -50,14 +51,16 @@ def average_in_cells(points, low, high, values):
     cell = row * CELLS + column
     counts = np.bincount(cell, minlength=CELLS ** 2)
     sums = np.array([np.bincount(cell, latent, CELLS ** 2) for latent in values.T])
-    return (sums / np.where(counts >= 3, counts, np.nan)).reshape(-1, CELLS, CELLS)
+    return (sums / np.where(counts >= RARE, counts, np.nan)).reshape(-1, CELLS, CELLS)
 
 
 EXTENT = {"ball": (LOW, HIGH), "centroid": (LOW, HIGH), "separation": (LOW - HIGH, HIGH - LOW)}
 CAPTION = {
-    1: "Colour: a latent's posterior mean, with the ball centred at (x, y); y runs down, as in the pictures.",
+    1: "Colour: a latent's posterior mean, with the ball centred at (x, y), in a box of 10 × 10; y runs down, as in "
+       "the pictures.",
     2: "Colour: a latent's posterior mean, averaged over all pictures whose balls have their centroid at (x, y) (upper "
-       "maps), or are apart by (dx, dy) (lower maps; d and −d are the same picture). White: no such picture."}
+       "maps), or are apart by (dx, dy) (lower maps; d and −d are the same picture), in a box of 10 × 10. Grey: fewer "
+       f"than {RARE} of {SAMPLES:,} pictures."}
 
 
 def draw_maps(title, maps, texts):
@@ -66,6 +69,7 @@ def draw_maps(title, maps, texts):
     blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
     figure, axes = plt.subplots(blocks * len(maps), columns, layout="constrained", squeeze=False,
                                 figsize=(max(7, 2.1 * columns + 1.2), (2.1 * len(maps) + 0.55) * blocks + 0.9))
+    colours = plt.get_cmap("RdBu_r").with_extremes(bad="0.75")
     limit = max(np.nanmax(np.abs(values)) for values in maps.values())
     for axis in axes.flat:
         axis.set_visible(False)
@@ -75,7 +79,7 @@ def draw_maps(title, maps, texts):
             axis = axes[block * len(maps) + row, column]
             axis.set_visible(True)
             low, high = EXTENT[kind]
-            image = axis.imshow(values[number], cmap="RdBu_r", vmin=-limit, vmax=limit, extent=(low, high, high, low))
+            image = axis.imshow(values[number], cmap=colours, vmin=-limit, vmax=limit, extent=(low, high, high, low))
             difference = "d" * (kind == "separation")
             axis.set_xlabel(f"{difference}x", fontsize=7, labelpad=1)
             if column == 0:

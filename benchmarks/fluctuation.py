@@ -17,6 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import create_error_graph  # noqa: E402
 import experiment  # noqa: E402
 import main  # noqa: E402
+import plotting  # noqa: E402
 
 
 def losses_after(path, evaluations):
@@ -51,4 +52,8 @@ if __name__ == "__main__":
         run, step, losses = losses_after(folder, words.evaluations)
         print(f"{experiment.name(run)}, {len(losses)} evaluations from step {step} to {run.max_step}: mean "
               f"{losses.mean():.2f}, standard deviation {losses.std(ddof=1):.2f}, {losses.min():.2f} to "
-              f"{losses.max():.2f} nats a picture", flush=True)
+              f"{losses.max():.2f} nats a picture", end="")
+        published = plotting.published("reconstruction_loss").get(str(run.num_balls), {}).get(run.model, {})
+        if str(run.beta) in published:
+            print(f"; {(losses <= 1.01 * published[str(run.beta)]).sum()} at most 1 % above 2016's", end="")
+        print(flush=True)

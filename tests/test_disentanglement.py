@@ -15,6 +15,7 @@ import create_disentanglement_graphs
 import disentanglement
 import experiment
 import main
+import plotting
 import response_maps
 
 RNG = np.random.default_rng(5)
@@ -119,17 +120,21 @@ def test_change_accuracy(code_of, expected):
     assert found == pytest.approx(expected, abs=0.02)
 
 
-def test_dead_latents_are_left_out_and_counted():
-    _, _, factors, _ = create_disentanglement_graphs.data_set(2)
-    run, stddev = SimpleNamespace(num_balls=2, beta=0.5), np.full((10_000, 4), 0.1)
-    alone = create_disentanglement_graphs.measure(run, factors, stddev, SimpleNamespace(latents=4))
-    found = create_disentanglement_graphs.measure(  # the dead ones would double every factor
-        run, np.concatenate([factors, factors], axis=1), np.concatenate([stddev, stddev + 0.85], axis=1),
-        SimpleNamespace(latents=8))
+def test_dead_latents_are_left_out_and_counted(monkeypatch):
+    """Here the dead ones would double every factor, as they do in the made-up untrained network."""
+    def encode(model, positions):
+        return np.tile(disentanglement.factors_of(positions)[1], model.latents // 4), None
+
+    monkeypatch.setattr(plotting, "encode", encode)
+    monkeypatch.setattr(experiment, "new_model", lambda run: SimpleNamespace(latents=8))
+    run = SimpleNamespace(num_balls=2, beta=0.5)
+    found = create_disentanglement_graphs.measure(run, SimpleNamespace(latents=8), np.repeat([0.1, 0.95], 4))
     assert (found["latents"], found["active_latents"]) == (8, 4)
     assert found["beta_latents_per_pixel"] == pytest.approx(0.5 * 8 / 1024, abs=1e-4)
-    assert all(found[key] == alone[key] == alone["ideal"][key] for key in ("r2", *GAPS))
-    assert 0.9 < alone["ideal"]["mig"] < 0.98  # the factors of two balls are not independent
+    ideal, untrained = found["others"]["ideal code"], found["others"]["the same network untrained"]
+    assert all(found[key] == ideal[key] for key in ("r2", *GAPS)) and untrained["r2"] == ideal["r2"]
+    assert 0.9 < ideal["mig"] < 0.98  # the factors of two balls are not independent
+    assert untrained["mig"] == untrained["axis_score"] == 0
 
 
 class Moments:
@@ -192,8 +197,9 @@ def test_script(drawn):
     assert (learnt["step"], learnt["seed"], learnt["latents"]) == (500, 0, 10)
     assert 0 < learnt["active_latents"] <= 10 and all(0.2 < share < 1 for share in learnt["r2"])
     assert learnt["axis_score_rotated"] > 0.1 and learnt["change_accuracy"] > 0.55
-    others = learnt["change_accuracy_of"]
-    assert others["chance"] == 0.5 and all(0.48 < value < 1 for value in others.values())
+    others = {what: scores["change_accuracy"] for what, scores in learnt["others"].items()}
+    assert others["chance"] == 0.5 and all(0.48 < value < 1 for value in others.values()) and len(others) == 5
+    assert learnt["others"]["ideal code"]["axis_score"] > 0.98 > learnt["others"]["10 principal components"]["r2"][0]
     for figure in (home / "figures").glob("*.png"):
         assert {"run", "step", "seed"} <= set(Image.open(figure).text)
         assert np.array(Image.open(figure).convert("L")).std() > 10
@@ -234,22 +240,24 @@ def test_a_run_without_weights_keeps_its_numbers(drawn, tmp_path):
     assert sorted(file.name for file in (tmp_path / "new").iterdir()) == [
         "disentanglement.json", "one_ball_disentanglement.png"]
     assert "left out" in script("create_cool_images.py", *flags, code=1).stderr
+    assert "numbers.json has no stddev.json" in script("create_stddev_graphs.py", *flags, code=1).stderr
 
 
 def test_score_graph_draws_seeds_their_mean_and_the_ideal():
-    common = {"model": "conv", "latents": 32, "ideal": {"r2": [1, 1], "mig": 0.97, "change_accuracy": 0.98}}
     runs = {f"{beta}, {seed}": {
-        **common, "beta": beta, "r2": [beta / 4, beta / 2], "mig": beta / 2 - 0.02 * seed, "change_accuracy": 0.6,
-        "change_accuracy_of": {"chance": 0.5, "raw pixels": 0.52, "10 principal components": 0.75,
-                               "untrained network": 0.66 + 0.02 * seed}} for beta in (0.2, 1.0) for seed in (0, 1)}
+        "model": "conv", "latents": 32, "beta": beta,
+        "r2": [beta / 4, beta / 2], "mig": beta / 2 - 0.02 * seed, "change_accuracy": 0.6,
+        "others": {"the same network untrained": {"r2": [0.1, 0.3], "mig": 0.01, "change_accuracy": 0.66 + 0.02 * seed},
+                   "ideal code": {"r2": [1, 1], "mig": 0.97, "change_accuracy": 0.98},
+                   "chance": {"change_accuracy": 0.5}}} for beta in (0.2, 1.0) for seed in (0, 1)}
     figure = create_disentanglement_graphs.draw_scores("one ball", runs)
     r2, mig, accuracy = [axes for axes in figure.axes if axes.get_visible()]
     np.testing.assert_allclose(r2.containers[0][0].get_xydata(), [[0.2, 0.075], [1, 0.375]])  # mean over factors
     np.testing.assert_allclose(mig.containers[0][0].get_xydata(), [[0.2, 0.09], [1, 0.49]])   # and over seeds
-    assert {tuple(line.get_ydata()) for line in mig.get_lines() if line.get_label() == "ideal code"} == {(0.97, 0.97)}
-    dots = [line.get_xydata() for line in mig.get_lines() if line.get_alpha()]
+    dots = [line.get_xydata() for line in mig.get_lines() if line.get_marker() == "o"]
     np.testing.assert_allclose(dots, [[[0.2, 0.1], [0.2, 0.08], [1, 0.5], [1, 0.48]]])
-    heights = {round(float(line.get_ydata()[0]), 4) for line in accuracy.get_lines() if len(set(line.get_ydata())) == 1}
-    assert {0.5, 0.52, 0.75, 0.67, 0.98} <= heights
+    for axes, expected in (r2, {1, 0.2}), (mig, {0.97, 0.01}), (accuracy, {0.98, 0.67, 0.5}):
+        flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
+        assert flat == expected
     assert "0.031" in mig.containers[0].get_label()
     plt.close(figure)

@@ -168,7 +168,7 @@ def test_tensorboard_shows_the_same_curve_as_the_table(run):
     assert seconds == sorted(seconds) and seconds[0] > 0
 
 
-def test_losses_are_nats_a_picture(run):
+def test_losses_are_nats_a_picture():
     """A fresh model says about one half of every pixel: 1024 ln 2 nats."""
     flags = main.parse(["--batch_size=8", "--beta=0.5", "--max_step=1"])
     model = experiment.new_model(flags)
@@ -232,9 +232,11 @@ def test_each_flag_of_the_loss_changes_what_is_learnt():
     assert np.array_equal(plain, after("--weight_decay=0", "--keep_prob=1"))
 
 
-def test_keep_prob_on_a_model_without_dropout_warns(tmp_path):
+def test_flags_that_change_nothing_warn(tmp_path):
     done = script("main.py", *TINY, f"--train_dir={tmp_path}/s", "--model=all_conv", "--keep_prob=.5")
-    assert "--keep_prob=0.5 changes nothing" in done.stdout
+    assert "--keep_prob=0.5 changes nothing" in done.stdout and "weight_init=0.1 changes" not in done.stdout
+    done = script("main.py", *TINY, f"--train_dir={tmp_path}/t", "--model=all_conv", "--weight_init=.5")
+    assert "--weight_init=0.5 changes nothing" in done.stdout
 
 
 @pytest.mark.parametrize("model", ["conv", "fully_connected", "all_conv"])

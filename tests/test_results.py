@@ -3,7 +3,9 @@
 `python tests/test_results.py` prints the tables.
 """
 import json
+import os
 import re
+import shutil
 from types import SimpleNamespace
 
 import cv2
@@ -73,6 +75,31 @@ def tolerances():
     return lines
 
 
+def scores():
+    """The rows of README's table of scores, one value a seed, over factors where there are several: every model at
+    every beta, then untrained, then what needs no network."""
+    found = numbers("disentanglement.json")
+
+    def cells(runs):
+        return [", ".join(f"{np.mean(run[key]):.2f}" for run in runs) if key in runs[0] else "–"
+                for key in create_disentanglement_graphs.PANELS]
+
+    lines = []
+    for balls, models in plotting.published("reconstruction_loss").items():
+        data = f"{plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')}"
+        for model, betas in models.items():
+            for beta in betas:
+                names = [name_of(model, balls, beta, seed) for seed in seeds()]
+                runs = [found[name] for name in names if name in found]
+                in_use = ", ".join(str(run["active_latents"]) for run in runs)
+                lines.append(f"| {model}, {data}, β {beta} | {in_use} | {' | '.join(cells(runs))} |")
+            untrained = [run["others"][create_disentanglement_graphs.UNTRAINED] for run in runs]
+            lines.append(f"| {model}, {data}, untrained | {runs[0]['latents']} | {' | '.join(cells(untrained))} |")
+        for what in "10 principal components", "ideal code":
+            lines.append(f"| {what}, {data} | – | {' | '.join(cells([runs[0]['others'][what]]))} |")
+    return lines
+
+
 def heat_map_rows():
     """The rows of README's table of heat maps: in how many of its ten rows some pixel changes by more than a quarter of
     the grey scale, for each beta, and in 2016's."""
@@ -124,11 +151,12 @@ def kept_by(seed):
 
 
 def test_readme_holds_the_numbers():
-    readme = (ROOT / "README.md").read_text().splitlines()
-    rows = [line for line in readme if line.startswith(("| fully_connected | ", "| conv | ", "| all_conv | "))]
-    assert rows == table() and len(rows) == 18
-    assert [line for line in readme if re.search(r"\| \d+ of \d+ \| ", line)] == tolerances()
-    assert [line for line in readme if re.search(r"balls? \| \d+, \d+, \d+ \| ", line)] == heat_map_rows()
+    tables = re.findall(r"^(\|.*\n)\|[-|]+\n((?:\|.*\n)+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    found = {header.split("|")[1].strip(): rows.splitlines() for header, rows in tables}
+    assert found["code"] == scores()
+    assert found["model"] == table() and len(table()) == 18
+    assert found["tolerance"] == tolerances()
+    assert found["heat map"] == heat_map_rows()
 
 
 def test_all_say_the_same_runs():
@@ -194,8 +222,8 @@ def test_weights_give_the_numbers_again(tmp_path):
     committed = numbers("disentanglement.json")
     for name in with_weights:
         run, model, _ = experiment.restore(f"{PRETRAINED}_{name}")
-        mean, stddev = plotting.encode(model, create_disentanglement_graphs.data_set(run.num_balls)[0])
-        found = create_disentanglement_graphs.measure(run, mean, stddev, model)
+        _, stddev = plotting.encode(model, create_disentanglement_graphs.data_set(run.num_balls)[0])
+        found = create_disentanglement_graphs.measure(run, model, stddev.mean(axis=0))
         for key in "active_latents", "factors":
             assert found[key] == committed[name][key]
         for key in create_disentanglement_graphs.PANELS:
@@ -203,5 +231,29 @@ def test_weights_give_the_numbers_again(tmp_path):
                 np.testing.assert_allclose(found[key], committed[name][key], atol=5e-3)
 
 
+def test_kept_results_are_drawn_as_the_runs_are(tmp_path, trained):
+    store, kept = f"--train_dir={tmp_path}/store", f"--train_dir={tmp_path}/kept"
+    large, small = "model_fully_connected_num_balls_1_beta_0.1", "model_conv_num_balls_2_beta_0.1"
+    shutil.copytree(f"{trained}_{large}", f"{tmp_path}/store_{large}")
+    script("main.py", store, "--num_balls=2", "--batch_size=4", "--max_step=3")
+    script("main.py", store, "--num_balls=1", "--batch_size=4", "--max_step=3")
+    unfinished = tmp_path / "store_model_conv_num_balls_1_beta_0.1" / "losses.csv"
+    unfinished.write_text("".join(unfinished.read_text().splitlines(keepends=True)[:1]))
+    scripts = "create_error_graph.py", "create_stddev_graphs.py", "create_disentanglement_graphs.py"
+    for name in scripts:
+        script(name, store, f"--figures={tmp_path}/figures")
+    done = script("tests/keep_results.py", store, f"--figures={tmp_path}/figures", f"--kept={tmp_path}/kept")
+    assert "it is not yet trained to step 3" in done.stdout
+    assert sorted(folder.name for folder in tmp_path.glob("kept*")) == [f"kept_{small}", f"kept_{large}"]
+    assert set(os.listdir(f"{tmp_path}/kept_{large}")) == {"flags.json", "losses.csv", "numbers.json"}
+    assert experiment.newest(f"{tmp_path}/kept_{small}")[0] == 3
+    for name in scripts:
+        script(name, kept, f"--figures={tmp_path}/again")
+    for file in (tmp_path / "again").glob("*.json"):
+        before = json.loads((tmp_path / "figures" / file.name).read_text())
+        del before["model_conv_num_balls_1_beta_0.1"]
+        assert json.loads(file.read_text()) == before and len(before) == 2
+
+
 if __name__ == "__main__":
-    print(*table(), "", *tolerances(), "", *heat_map_rows(), sep="\n")
+    print(*scores(), "", *table(), "", *tolerances(), "", *heat_map_rows(), sep="\n")

@@ -162,6 +162,16 @@ def test_gpus_are_shared_out(tmp_path, visible, gpus, jobs):
     assert f"{jobs or len(os.sched_getaffinity(0))} at a time" in done.stdout
 
 
+def test_gpus_that_tensorflow_does_not_find(tmp_path):
+    executable(tmp_path / "bin" / "nvidia-smi", "echo 'GPU 0: made up'")
+    env = {"PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "CUDA_VISIBLE_DEVICES": "0"}
+    done = sweep(*TINY, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", env=env, code=2)
+    assert "TensorFlow finds no GPU" in done.stderr and done.stderr.count("\n") == 1
+    assert os.listdir(tmp_path) == ["bin"]
+    done = sweep(*TINY, f"--train_dir={tmp_path}/s", env={**env, "TF_CPP_MIN_LOG_LEVEL": "0"}, code=2)
+    assert done.stderr.count("\n") > 1
+
+
 def test_set_up_once_and_cuda_when_a_gpu_is_first_there(tmp_path):
     project = tmp_path / "project"
     project.mkdir()
