@@ -35,6 +35,10 @@ def name_of(model, balls, beta, seed):
     return experiment.name(SimpleNamespace(model=model, num_balls=balls, beta=beta, friction=False, seed=seed))
 
 
+def data_set(balls):
+    return plotting.data_set(SimpleNamespace(num_balls=int(balls), friction=False))
+
+
 def in_use(run):
     return sum(np.array(run["stddev"]) < plotting.DEAD)
 
@@ -86,7 +90,7 @@ def scores():
 
     lines = []
     for balls, models in plotting.published("reconstruction_loss").items():
-        data = f"{plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')}"
+        data = data_set(balls)
         for model, betas in models.items():
             for beta in betas:
                 names = [name_of(model, balls, beta, seed) for seed in seeds()]
@@ -113,7 +117,7 @@ def heat_map_rows():
                 grid = np.pad(picture[c.TOP:-c.BOTTOM, c.LEFT:-c.RIGHT], [(0, c.GAP)] * 2)
                 grid = grid.reshape(c.ROWS, c.TILE + c.GAP, len(c.VALUES), c.TILE + c.GAP)[:, :c.TILE, :, :c.TILE]
                 ours.append(int((np.ptp(grid.astype(int), axis=2).max(axis=(1, 2)) > 255 / 4).sum()))
-            lines.append(f"| {model}, {plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')} | "
+            lines.append(f"| {model}, {data_set(balls)} | "
                          f"{', '.join(map(str, ours))} | {', '.join(map(str, betas.values()))} |")
     return lines
 
@@ -127,7 +131,7 @@ def kept_by(seed):
     close, ordered, one, three, places = kept.values()
     for balls, models in plotting.published("reconstruction_loss").items():
         for model, betas in models.items():
-            words = f"{model}, {plotting.NUMBER[int(balls)]} ball{'s' * (balls != '1')}"
+            words = f"{model}, {data_set(balls)}"
             ours = {}
             for beta in betas:
                 name = name_of(model, balls, beta, seed)
