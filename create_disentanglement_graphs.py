@@ -95,7 +95,7 @@ def draw_scores(title, runs):
     with model and beta."""
     first = next(iter(runs.values()))
     panels = [key for key in PANELS if key in first]
-    figure, axes = plt.subplots(2, 3, figsize=(11, 6.8), layout="constrained", sharex=True)
+    figure, axes = plt.subplots(2, 3, figsize=(12, 6.8), layout="constrained", sharex=True)
     for axis in axes.flat[len(panels):]:
         axis.set_visible(False)
     for key, axis in zip(panels, axes.flat):
@@ -103,8 +103,9 @@ def draw_scores(title, runs):
             if what != UNTRAINED and key in other:
                 value = np.mean(other[key])
                 axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-                axis.annotate(what, (0, value), (2, 2), xycoords=("axes fraction", "data"), fontsize=7, color="0.4",
-                              textcoords="offset points")
+                axis.annotate(what.replace("principal ", "principal\n"), (1, value), (3, -3 * (what == "chance")),
+                              xycoords=("axes fraction", "data"), textcoords="offset points", va="center", fontsize=7,
+                              color="0.4")
         for model, colour in plotting.MODEL_COLOURS.items():
             mine = [run for run in runs.values() if run["model"] == model]
             if mine:
