@@ -2,6 +2,7 @@
 import json
 import os
 import subprocess
+from types import SimpleNamespace
 
 import cv2
 import matplotlib.pyplot as plt
@@ -200,6 +201,14 @@ def test_error_graph_draws_ours_the_floor_and_2016():
     np.testing.assert_allclose([segment[:, 1] for segment in others[2][0].get_segments()], [[77, 83], [79.8, 80.2]])
     assert bars[0].get_color() != others[0].get_color()
     plt.close(figure)
+
+
+def test_title_tells_steps_and_seeds():
+    flags = SimpleNamespace(num_balls=2, friction=True)
+    runs = {str(seed): {"model": "conv", "beta": 0.1, "step": 1000 * (1 + seed), "seed": seed} for seed in (0, 1)}
+    assert plotting.title(flags, runs) == "two balls, friction\nsteps 1,000, 2,000; seeds 0, 1"
+    runs["other"] = {"model": "conv", "beta": 0.5, "step": 1000, "seed": 0}
+    assert plotting.title(flags, runs).endswith("seeds 0, 1 (1 to 2 a point)")
 
 
 def test_stddev_graph_draws_ours_and_2016():
