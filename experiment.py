@@ -44,7 +44,7 @@ def import_tensorflow():
     bits of TF32."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY) if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "2" else os.dup(2)
+    null = os.dup(2) if os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0" else os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 2)  # some greetings come before TF_CPP_MIN_LOG_LEVEL counts, from C++
     try:
         import tensorflow as tf

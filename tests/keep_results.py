@@ -40,11 +40,17 @@ if __name__ == "__main__":
     flags = plotting.parse_flags(__doc__, FLAGS)
     drawn = {}
     for name in "reconstruction_loss.json", "stddev.json", "disentanglement.json":
-        with open(os.path.join(flags.figures, name)) as content:
-            drawn[name] = json.load(content)
+        try:
+            with open(os.path.join(flags.figures, name)) as content:
+                drawn[name] = json.load(content)
+        except FileNotFoundError:
+            experiment.refuse(f"--figures: {flags.figures} has no {name}; the create_*.py write it")
     for folder in experiment.find(flags.train_dir):
-        max_step = experiment.read_flags(folder).max_step
-        if experiment.last_step(folder) < max_step:
-            print(f"left out {folder}: it is not yet trained to step {max_step}")
+        trained = experiment.read_flags(folder)
+        name = experiment.name(trained)
+        if experiment.last_step(folder) < trained.max_step:
+            print(f"left out {folder}: it is not yet trained to step {trained.max_step}")
+        elif not all(name in objects for objects in drawn.values()):
+            print(f"left out {folder}: it is not among the figures")
         else:
-            keep(folder, f"{flags.kept}_{experiment.name(experiment.read_flags(folder))}", drawn)
+            keep(folder, f"{flags.kept}_{name}", drawn)
