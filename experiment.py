@@ -140,7 +140,8 @@ def parse_flags(description, table, words=None):
 def name(flags):
     """The experiment's name, a function of its flags: as in 2016, with a suffix for friction and for a seed but 0."""
     return (f"model_{flags.model}_num_balls_{flags.num_balls}_beta_{flags.beta}"
-            + "_friction" * flags.friction + f"_seed_{flags.seed}" * (flags.seed != 0))
+            + "_friction" * flags.friction
+            + (f"_beta_start_{flags.beta_start}_beta_steps_{flags.beta_steps}" if flags.beta_start else "") + f"_seed_{flags.seed}" * (flags.seed != 0))
 
 
 def folder(flags):
@@ -199,7 +200,7 @@ def claim(flags):
         if known and not flags.restart:
             old = vars(read_flags(path))
             changed = [f"--{key} was {old.get(key)}, now {value}" for key, value in vars(flags).items()
-                       if key not in NOT_THE_EXPERIMENT and old.get(key) != value]
+                       if key not in NOT_THE_EXPERIMENT and old.get(key, value if key == 'beta_steps' else None) != value]
             if changed:
                 refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another "
                        "--train_dir, or --restart to move the old run aside")

@@ -35,6 +35,9 @@ FLAGS = (  # name, type, default, help
     ("num_balls", whole(1, ball_generator.MAX_BALLS), 1, "balls in a picture, 1 to 6 (%(default)s)"),
     ("friction", boolean, False, "pull the balls down and slow them (off; also --friction=true or false)"),
     ("beta", real("from 0 on", lambda x: x >= 0), 0.1, "weight of the KL term (%(default)s)"),
+    ("beta_start", real("above 0", lambda x: x > 0), None,
+     "weight of the KL term at the start; it falls along a geometric line to beta (default: beta is constant)"),
+    ("beta_steps", whole(1), 80000, "steps that the fall from beta_start takes; after them beta stays (%(default)s)"),
     ("hidden_size", whole(1), None, "latents; all_conv has 16 times as many"
      + PER_MODEL.format(*(row[0] for row in MODELS.values()))),
     ("max_step", whole(0), 100000, "training steps (%(default)s); a larger one continues a finished run"),
@@ -66,7 +69,18 @@ def parse(words=None):
     for key, value in zip(("hidden_size", "lr", "weight_init"), MODELS[flags.model]):
         if getattr(flags, key) is None:
             setattr(flags, key, value)
+    if flags.beta_start is not None and flags.beta == 0:
+        experiment.refuse("--beta: a geometric fall from --beta_start never reaches 0; give a beta above 0")
     return flags
+
+
+def beta_at(flags, step):
+    """The weight of the KL term at a step, counted from 0: constant, or annealed from beta_start to beta."""
+    if flags.beta_start is None:
+        return flags.beta
+    import tensorflow as tf
+    t = tf.minimum(1.0, tf.cast(step, tf.float32) / flags.beta_steps)
+    return flags.beta_start ** (1 - t) * flags.beta ** t
 
 
 def set_up_device(flags):
@@ -135,7 +149,7 @@ def make_train(flags, model, optimizer, xla):
             with tf.GradientTape() as tape:
                 reconstruction, kl = model.losses(
                     pictures, noise, flags.keep_prob, seed_of(experiment.DROPOUT, step))
-                loss = flags.batch_size * (reconstruction + flags.beta * kl)  # summed over the batch, as in 2016
+                loss = flags.batch_size * (reconstruction + beta_at(flags, step) * kl)  # summed over the batch, as in 2016
                 if flags.weight_decay:
                     loss += flags.weight_decay * model.weight_penalty()
             apply(tape.gradient(loss, model.variables))
@@ -218,7 +232,7 @@ def train(flags, path, step, prefix, stopped):
 
         # Report.
         reconstruction, kl = reconstructions.mean(dtype=float), kls.mean(dtype=float)
-        records.add(step, reconstruction, kl)
+        records.add(step, reconstruction, kl, float(beta_at(flags, step)))
         bar.set_postfix(reconstruction=f"{reconstruction:.2f}", kl=f"{kl:.2f}", refresh=False)
         bar.update(count)
         if step % flags.report_every == 0 or step == flags.max_step:

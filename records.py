@@ -25,14 +25,14 @@ class Records:
 
     def __init__(self, flags, path, step):
         self.flags, self.path = flags, path
-        self.losses = self._cut("losses.csv", step, ["step", "reconstruction", "kl", "seconds"])
+        self.losses = self._cut("losses.csv", step, ["step", "reconstruction", "kl", "seconds", "beta"])
         self._cut("stddev.csv", step, ["step"])
         self.seconds_before = float(self.losses[-1][3]) if self.losses else 0.0
         self.started = time.perf_counter()
         before = glob.glob(os.path.join(path, "events.out.tfevents.*"))
         self.events = tf.summary.create_file_writer(path)
         for row in self.losses:
-            self._event(*row[:3])
+            self._event(*row[:3], row[4] if len(row) > 4 else flags.beta)
         self.events.flush()
         for file in before:  # their rows up to `step` are in the new file now
             os.remove(file)
@@ -54,10 +54,11 @@ class Records:
         with open(self._file(file), "a", newline="") as lines:
             csv.writer(lines, lineterminator="\n").writerow(row)
 
-    def _event(self, step, reconstruction, kl):
+    def _event(self, step, reconstruction, kl, beta):
         with self.events.as_default(step=int(step)):
             tf.summary.scalar("loss_reconstruction", float(reconstruction))
-            tf.summary.scalar("loss_vae", self.flags.beta * float(kl))
+            tf.summary.scalar("loss_vae", float(beta) * float(kl))
+            tf.summary.scalar("beta", float(beta))
 
     def say(self, text, only_log=False):
         with open(self._file("log.txt"), "a") as log:
@@ -66,12 +67,12 @@ class Records:
             tqdm.write(text)
             sys.stdout.flush()
 
-    def add(self, step, reconstruction, kl):
+    def add(self, step, reconstruction, kl, beta):
         """A row: the mean losses, in nats a picture, since the row before."""
         seconds = self.seconds_before + time.perf_counter() - self.started
-        row = [step, f"{reconstruction:.6g}", f"{kl:.6g}", f"{seconds:.1f}"]
+        row = [step, f"{reconstruction:.6g}", f"{kl:.6g}", f"{seconds:.1f}", f"{beta:.6g}"]
         self._append("losses.csv", row)
-        self._event(*row[:3])
+        self._event(*row[:3], beta)
 
     def report(self, step, model):
         """The first picture of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
