@@ -1,17 +1,155 @@
 """The three beta-VAEs and their loss, as a TensorFlow graph.
 
-    encode: pictures [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each
-    decode: z [batch, latents] -> logits [batch, 32, 32, 1]; the picture is their sigmoid
-    losses: pictures, noise [batch, latents] -> reconstruction, kl, in nats a picture
+    encode: images [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each
+    decode: z [batch, latents] -> logits [batch, 32, 32, 1]; the image is their sigmoid
+    losses: images, noise [batch, latents] -> reconstruction, kl, in nats per image
 
-All three models answer to these. `python architecture.py` prints their layers.
+MODELS holds one record a model: its layers, the defaults of its flags, its colour in figures. A new record is a new
+model: it trains, joins the sweep, is drawn and scored.
+
+    python architecture.py
+
+prints the layers of every model.
 """
-import keras
-import numpy as np
-import tensorflow as tf
-from keras import layers
+import dataclasses
+import importlib
+import os
+from collections.abc import Callable
 
+import numpy as np
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever else Keras is used with on this machine
+
+
+class Lazy:
+    """A module that is imported at its first use: TensorFlow takes seconds to load, and flags are checked before."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __getattr__(self, attribute):
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+keras, tf = Lazy("keras"), Lazy("tensorflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Model:
+    """The record of one model.
+
+    layers: (h, n, c) -> encoder, decoder, for --hidden_size h and images [n, n, c]; one row a layer: kind, kernel,
+        stride, width (or kind and width alone). ELU follows every layer that has weights, but for the last of encoder
+        and decoder; padding is SAME. The encoder ends in the means, then the log variances.
+    latents: (h, n) -> number of latents.
+    defaults: of the flags that depend on the model.
+    colour: in figures.
+    xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam" or "off".
+    """
+    layers: Callable
+    latents: Callable
+    defaults: dict
+    colour: str
+    xla_cpu: tuple[str, str]
+
+    def has(self, kind):
+        """Whether a layer of that kind ("dense", "dropout", ...) is among the model's."""
+        return any(row[0] == kind for column in self.layers(1, 8, 1) for row in column)
+
+
+MODELS = {
+    "fully_connected": Model(
+        layers=lambda h, n, c: (
+            [("flatten",), ("dense", 1200), ("dense", 1200), ("dense", 2 * h)],
+            [("dense", 1200), ("dense", 1200), ("dense", 1200), ("dense", n * n * c), ("reshape", n, n, c)]),
+        latents=lambda h, n: h,
+        defaults={"hidden_size": 10, "lr": 5e-5, "weight_init": 0.01},
+        colour="#0072B2",  # colours: Okabe and Ito's palette
+        xla_cpu=("adam", "on")),  # adam: its passes over 27 MB of weights become one
+    "conv": Model(
+        layers=lambda h, n, c: (
+            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 8), ("conv", 1, 1, 4),
+             ("flatten",), ("dense", 128), ("dropout",), ("dense", 2 * h)],
+            [("dense", 128), ("dense", n // 4 * (n // 4) * 4), ("reshape", n // 4, n // 4, 4),
+             ("transposed", 1, 1, 8), ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
+        latents=lambda h, n: h,
+        defaults={"hidden_size": 32, "lr": 1e-3, "weight_init": 0.1},
+        colour="#D55E00",
+        xla_cpu=("off", "off")),  # XLA makes these convolutions ten times slower
+    "all_conv": Model(
+        layers=lambda h, n, c: (
+            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 16),
+             ("conv", 3, 1, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 2 * h)],
+            [("reshape", n // 8, n // 8, h),
+             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 1, 16),
+             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
+        latents=lambda h, n: (n // 8) ** 2 * h,
+        defaults={"hidden_size": 1, "lr": 1e-3, "weight_init": 0.1},
+        colour="#009E73",
+        xla_cpu=("off", "off")),
+}
 CONV_INIT = 0.01  # of convolutions in every model: sigma of the weights and value of the biases
+
+
+def build(rows, shape, weight_init, seeds, dtype="float32"):
+    """The rows of a table as a Keras Sequential over inputs of the given shape.
+
+    seeds: an iterator of ints, one drawn for each layer with weights. Type and order of axes are told to every layer,
+    whatever the user's keras.json says.
+    """
+    layers = keras.layers
+    order = {"dtype": dtype, "data_format": "channels_last"}
+
+    def start_at(size):  # weights truncated at 2 sigma, as tf.truncated_normal of 2016
+        return {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=size, seed=next(seeds)),
+                "bias_initializer": keras.initializers.Constant(size)}
+
+    column = keras.Sequential([keras.Input(shape, dtype=dtype)])
+    last = max(i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed"))
+    for i, (kind, *sizes) in enumerate(rows):
+        activation = "linear" if i == last else "elu"
+        if kind == "dense":
+            layer = layers.Dense(sizes[0], activation, dtype=dtype, **start_at(weight_init))
+        elif kind in ("conv", "transposed"):
+            kernel, stride, width = sizes
+            convolution = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
+            layer = convolution(width, kernel, stride, "same", activation=activation, **order, **start_at(CONV_INIT))
+        elif kind == "flatten":
+            layer = layers.Flatten(**order)
+        elif kind == "reshape":
+            layer = layers.Reshape(sizes, dtype=dtype)
+        elif kind == "dropout":
+            layer = layers.Identity(name="dropout", dtype=dtype)  # marks the place, see BetaVAE.encode
+        else:
+            raise ValueError(f"unknown kind of layer: {kind}")
+        column.add(layer)
+    return column
+
+
+def apply(layer, x):
+    """A Keras layer's output. A convolution of kernel 3 x 3 and stride 2 is computed as one of 2 x 2 and stride 1 over
+    blocks of 2 x 2 pixels: the same but for rounding, and faster on a CPU, forward and backward."""
+    if getattr(layer, "strides", None) != (2, 2) or layer.kernel_size != (3, 3):
+        return layer(x)
+    if isinstance(layer, keras.layers.Conv2DTranspose):
+        batch, n, _, _ = tf.unstack(tf.shape(x))
+        shape = (batch, n, n, 4 * layer.filters)
+        blocks = tf.nn.conv2d_transpose(x, over_blocks(layer.kernel), shape, 1, "SAME")
+        x = tf.nn.depth_to_space(blocks, 2)                          # [batch, n, n, 4 a] -> [batch, 2 n, 2 n, a]
+    elif x.shape[-1] == 1:  # on images of one channel it would be slower
+        return layer(x)
+    else:
+        blocks = tf.nn.space_to_depth(x, 2)                          # [batch, n, n, a] -> [batch, n / 2, n / 2, 4 a]
+        x = tf.nn.conv2d(blocks, over_blocks(layer.kernel), 1, "SAME")
+    return layer.activation(x + layer.bias)
+
+
+def over_blocks(kernel):
+    """A kernel [3, 3, a, b], its fourth row and column 0, as one over blocks: [2, 2, 4 a, b]."""
+    kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
+    a, b = kernel.shape[2:]
+    kernel = tf.reshape(kernel, (2, 2, 2, 2, a, b))                 # block row, row in it, block column, column in it
+    return tf.reshape(tf.transpose(kernel, (0, 2, 1, 3, 4, 5)), (2, 2, 4 * a, b))
 
 
 def uniform(shape, seed):
@@ -26,118 +164,48 @@ def normal(shape, seed):
     return tf.math.ndtri(uniform(shape, seed))
 
 
-class BlockConv(layers.Conv2D):
-    """A 3 x 3 convolution of stride 2, computed as a 2 x 2 one of stride 1 over blocks of 2 x 2 pixels: same weights
-    and, but for rounding, the same result, faster on a CPU, forward and backward."""
-
-    def call(self, pictures):
-        blocks = tf.nn.space_to_depth(pictures, 2)                  # [batch, n / 2, n / 2, 4 * width]
-        return self.activation(tf.nn.conv2d(blocks, over_blocks(self.kernel), 1, "SAME") + self.bias)
+def reconstruction_loss(images, logits):
+    """[batch]: binary cross-entropy, summed over pixels; nats. From logits, since the log(p + 1e-10) of 2016 gives a
+    saturated pixel no gradient."""
+    cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=images, logits=logits)
+    return tf.reduce_sum(cross_entropy, axis=(1, 2, 3))
 
 
-class BlockConvTranspose(layers.Conv2DTranspose):
-    """The transpose of BlockConv, instead of a transposed 3 x 3 convolution of stride 2."""
-
-    def call(self, pictures):
-        batch, n, _, _ = tf.unstack(tf.shape(pictures))
-        blocks = tf.nn.conv2d_transpose(pictures, over_blocks(self.kernel), (batch, n, n, 4 * self.filters), 1, "SAME")
-        return self.activation(tf.nn.depth_to_space(blocks, 2) + self.bias)
-
-
-def over_blocks(kernel):
-    """A kernel [3, 3, a, b], its fourth row and column 0, as one over blocks: [2, 2, 4 a, b]."""
-    kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    a, b = kernel.shape[2:]
-    kernel = tf.reshape(kernel, (2, 2, 2, 2, a, b))                 # block row, row in it, block column, column in it
-    return tf.reshape(tf.transpose(kernel, (0, 2, 1, 3, 4, 5)), (2, 2, 4 * a, b))
-
-
-def table(model, hidden_size):
-    """A model's layers: (encoder, decoder), one row a layer: kind, kernel, stride, width (or kind and width alone).
-
-    ELU follows every layer that has weights, but for the last of each column; padding is SAME.
-    """
-    h = hidden_size
-    return {
-        "fully_connected": (
-            [("flatten",), ("dense", 1200), ("dense", 1200), ("dense", 2 * h)],
-            [("dense", 1200), ("dense", 1200), ("dense", 1200), ("dense", 1024), ("reshape", 32, 32, 1)],
-        ),
-        "conv": (
-            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 8), ("conv", 1, 1, 4),
-             ("flatten",), ("dense", 128), ("dropout",), ("dense", 2 * h)],
-            [("dense", 128), ("dense", 256), ("reshape", 8, 8, 4),
-             ("transposed", 1, 1, 8), ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, 1)],
-        ),
-        "all_conv": (
-            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 16),
-             ("conv", 3, 1, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 2 * h)],
-            [("reshape", 4, 4, h),
-             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 1, 16),
-             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, 1)],
-        ),
-    }[model]
-
-
-def build(rows, shape, weight_init, seeds):
-    """The rows of a table as a Keras Sequential over inputs of the given shape.
-
-    seeds: an iterator of ints, one drawn for each layer with weights.
-    """
-    def start_at(size):  # weights truncated at 2 sigma, as tf.truncated_normal of 2016
-        return {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=size, seed=next(seeds)),
-                "bias_initializer": keras.initializers.Constant(size)}
-
-    column = keras.Sequential([keras.Input(shape)])
-    last = max(i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed"))
-    for i, (kind, *sizes) in enumerate(rows):
-        activation = "linear" if i == last else "elu"
-        if kind == "dense":
-            layer = layers.Dense(sizes[0], activation, **start_at(weight_init))
-        elif kind in ("conv", "transposed"):
-            kernel, stride, width = sizes
-            convolution = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
-            if stride == 2 and i > 0:  # on pictures, of one channel, it would be slower
-                convolution = BlockConv if kind == "conv" else BlockConvTranspose
-            layer = convolution(width, kernel, stride, "same", activation=activation, **start_at(CONV_INIT))
-        elif kind == "flatten":
-            layer = layers.Flatten()
-        elif kind == "reshape":
-            layer = layers.Reshape(sizes)
-        elif kind == "dropout":
-            layer = layers.Identity(name="dropout")  # marks the place, see BetaVAE.encode
-        column.add(layer)
-    return column
+def kl_divergence(mean, log_variance):
+    """[batch]: from the posterior to a standard normal, summed over latents; nats."""
+    return tf.reduce_sum((tf.square(mean) + tf.exp(log_variance) - log_variance - 1) / 2, axis=1)
 
 
 class BetaVAE:
-    """One of the three models.
+    """One of the models.
 
-    model: "fully_connected", "conv" or "all_conv".
-    hidden_size: h, latents of the first two; channels of the 4 x 4 latent image of all_conv.
+    model: a key of MODELS.
+    image_shape: (n, n, channels), n a multiple of 8.
+    hidden_size: h, as --hidden_size.
     weight_init: sigma of the dense layers' weights and value of their biases.
     seed: a tuple of ints; the initial weights are a function of it.
     """
 
-    def __init__(self, model, hidden_size, weight_init, seed):
-        encoder, decoder = table(model, hidden_size)
+    def __init__(self, model, image_shape, hidden_size, weight_init, seed, dtype="float32"):
+        n, _, channels = image_shape
+        encoder, decoder = MODELS[model].layers(hidden_size, n, channels)
         seeds = iter(np.random.SeedSequence(seed).generate_state(len(encoder) + len(decoder)).tolist())
-        self.latents = 16 * hidden_size if model == "all_conv" else hidden_size
-        self.encoder = build(encoder, (32, 32, 1), weight_init, seeds)
-        self.decoder = build(decoder, (self.latents,), weight_init, seeds)
+        self.latents = MODELS[model].latents(hidden_size, n)
+        self.encoder = build(encoder, image_shape, weight_init, seeds, dtype)
+        self.decoder = build(decoder, (self.latents,), weight_init, seeds, dtype)
         self.variables = self.encoder.trainable_variables + self.decoder.trainable_variables
 
     def count_params(self):
         return self.encoder.count_params() + self.decoder.count_params()
 
-    def encode(self, pictures, keep_prob=1.0, seed=None):
-        """pictures [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each.
+    def encode(self, images, keep_prob=1.0, seed=None):
+        """images [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each.
 
         keep_prob below 1: dropout where the model has one, from a seed of two ints.
         """
-        code = pictures
+        code = images
         for layer in self.encoder.layers:
-            code = layer(code)
+            code = apply(layer, code)
             if layer.name == "dropout" and keep_prob < 1:
                 kept = tf.cast(uniform(tf.shape(code), seed) < keep_prob, code.dtype)
                 code *= kept / keep_prob
@@ -146,23 +214,19 @@ class BetaVAE:
 
     def decode(self, z):
         """z [batch, latents] -> logits [batch, 32, 32, 1]."""
-        return self.decoder(z)
+        for layer in self.decoder.layers:
+            z = apply(layer, z)
+        return z
 
-    def losses(self, pictures, noise, keep_prob=1.0, seed=None):
-        """The two terms of the loss, reconstruction + beta * kl; scalars, in nats a picture (mean over the batch).
+    def losses(self, images, noise, keep_prob=1.0, seed=None):
+        """The two terms of the loss, scalars, in nats per image (mean over the batch).
 
-        pictures: [batch, 32, 32, 1] in [0, 1]. noise: standard normal, [batch, latents].
-
-        reconstruction: binary cross-entropy, summed over pixels; from logits, since the log(p + 1e-10) of 2016
-        gives a saturated pixel no gradient. kl: from the posterior to a standard normal, summed over latents.
+        images: [batch, 32, 32, 1] in [0, 1]. noise: standard normal, [batch, latents].
         """
-        mean, log_variance = self.encode(pictures, keep_prob, seed)
+        mean, log_variance = self.encode(images, keep_prob, seed)
         z = mean + noise * tf.exp(log_variance / 2)
-        cross_entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=pictures, logits=self.decode(z))
-        reconstruction = tf.reduce_mean(tf.reduce_sum(cross_entropy, axis=(1, 2, 3)))
-        divergence = (tf.square(mean) + tf.exp(log_variance) - log_variance - 1) / 2
-        kl = tf.reduce_mean(tf.reduce_sum(divergence, axis=1))
-        return reconstruction, kl
+        return (tf.reduce_mean(reconstruction_loss(images, self.decode(z))),
+                tf.reduce_mean(kl_divergence(mean, log_variance)))
 
     def weight_penalty(self):
         """Half the sum of the squared weights, biases left out."""
@@ -171,9 +235,9 @@ class BetaVAE:
 
 
 if __name__ == "__main__":
-    import main
-    for name, (size, _, weight_init) in main.MODELS.items():
-        vae = BetaVAE(name, size, weight_init, seed=(0,))
-        print(f"{name}: {vae.count_params():,} parameters")
+    IMAGE_SHAPE = 32, 32, 1  # of 2016
+    for name, record in MODELS.items():
+        vae = BetaVAE(name, IMAGE_SHAPE, record.defaults["hidden_size"], record.defaults["weight_init"], seed=(0,))
+        print(f"{name}: {vae.count_params():,} parameters, {vae.latents} latents")
         vae.encoder.summary()
         vae.decoder.summary()

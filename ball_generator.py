@@ -1,21 +1,33 @@
-"""Bouncing balls in a box: the physics (NumPy) and the pictures (TensorFlow).
+"""Bouncing balls in a box: the physics (NumPy) and the images (TensorFlow).
 
     simulate: seeds -> positions [trajectories, frames, balls, 2], box units
-    render:   positions [..., balls, 2] -> pictures [..., 32, 32, 1], intensities in [0, 1]
+    render:   positions [..., balls, 2] -> images [..., 32, 32, 1], intensities in [0, 1]
 
-Run as a script, it draws one sample picture of one ball and one of two balls:
+    python ball_generator.py
 
-    python ball_generator.py --figures=figures
+prints an image of one ball and one of two.
 """
 import numpy as np
 
+# The constants of the data. A run's folder records them, and a run is not resumed with others.
 BOX = 10.0        # side of the box; every length here is in box units
 RADIUS = 1.2      # of a ball
-RESOLUTION = 32   # pixels along a side of a picture
+RESOLUTION = 32   # pixels along a side of an image, a multiple of 8
+CHANNELS = 1      # grey
+LOWEST_START = 2  # no ball starts at a lower x or y, though the walls would let it: a lopsidedness of 2016, kept
 SPEED = 0.5       # root of the sum of squares of all velocities at the start
-SUB_STEP = 0.5    # time of a sub-step; a frame is two of them
+SUB_STEPS = 2     # of a frame
+SUB_STEP = 0.5    # time of a sub-step
 GRAVITY, DRAG = 0.003, 0.005  # a sub-step, with friction only
+
+IMAGE_SHAPE = RESOLUTION, RESOLUTION, CHANNELS
 MAX_BALLS = 6     # 7 fit, but 0.001 % of random starts keep their distance: a search without end
+
+
+def constants():
+    """The constants of the data: name -> number."""
+    return {"box": BOX, "radius": RADIUS, "resolution": RESOLUTION, "channels": CHANNELS, "lowest_start": LOWEST_START,
+            "speed": SPEED, "sub_steps": SUB_STEPS, "sub_step": SUB_STEP, "gravity": GRAVITY, "drag": DRAG}
 
 
 def starts(seeds, num_balls):
@@ -24,8 +36,8 @@ def starts(seeds, num_balls):
     seeds: a tuple of non-negative ints each, such as (experiment's seed, purpose, step). A start is a function of its
     own seed and of num_balls alone.
 
-    Positions are uniform on [2, 10], all balls redrawn together until every one is inside the walls and no two
-    overlap; so none starts below 2, though the walls would let it (a lopsidedness of 2016, kept).
+    Positions are uniform on [LOWEST_START, BOX], all balls redrawn together until every one is inside the walls and no
+    two overlap.
     """
     rngs = [np.random.default_rng(seed) for seed in seeds]
     velocities = np.array([rng.standard_normal((num_balls, 2)) for rng in rngs])
@@ -35,9 +47,9 @@ def starts(seeds, num_balls):
     lower, upper = np.tril_indices(num_balls, -1)
     waiting = np.arange(len(rngs))
     while waiting.size:  # a start takes 1.4 tries on average for one ball, 3,000 for six: many at once
-        tries = np.array([rngs[i].uniform(2, BOX, (64, num_balls, 2)) for i in waiting])
-        inside = (tries <= BOX - RADIUS).all(axis=(2, 3))  # and 2 is inside the lower walls
-        gaps = tries[:, :, lower] - tries[:, :, upper]     # [waiting, tries, pairs, 2]
+        tries = np.array([rngs[i].uniform(LOWEST_START, BOX, (64, num_balls, 2)) for i in waiting])
+        inside = ((tries >= RADIUS) & (tries <= BOX - RADIUS)).all(axis=(2, 3))
+        gaps = tries[:, :, lower] - tries[:, :, upper]                              # [waiting, tries, pairs, 2]
         good = inside & ((gaps ** 2).sum(-1) >= (2 * RADIUS) ** 2).all(-1)
         found = good.any(axis=1)
         positions[waiting[found]] = tries[found, good[found].argmax(axis=1)]
@@ -55,7 +67,7 @@ def simulate(seeds, num_balls, frames, friction=False):
     record = np.empty((frames,) + x.shape, np.float32)
     for frame in range(frames):
         record[frame] = x
-        for _ in range(2):
+        for _ in range(SUB_STEPS):
             _sub_step(x, v, friction)
     return np.ascontiguousarray(np.moveaxis(record, -1, 0))
 
@@ -83,7 +95,7 @@ def _sub_step(x, v, friction):
 
 
 def render(positions):
-    """Pictures of balls at positions [..., balls, 2]: [..., 32, 32, 1], float32 in [0, 1]; a TensorFlow graph.
+    """Images of balls at positions [..., balls, 2] in float32: [..., 32, 32, 1], float32 in [0, 1]; a TensorFlow graph.
 
     A ball's intensity at distance d is exp(-(d^2 / RADIUS^2)^4); balls add up, cut at 1. x runs along columns, y along
     rows.
@@ -94,23 +106,11 @@ def render(positions):
     squares = ((centres - positions[..., None]) / RADIUS) ** 2                  # [..., balls, 2, 32]
     squares = squares[..., 1, :, None] + squares[..., 0, None, :]               # [..., balls, 32 rows, 32 columns]
     intensities = tf.exp(-tf.square(tf.square(squares)))
-    return tf.minimum(tf.reduce_sum(intensities, -3), 1.0)[..., None]
-
-
-def main():
-    """One sample picture of each data set, enlarged 8 times."""
-    import experiment
-    import plotting
-    cv2 = experiment.import_cv2()
-    flags = plotting.parse_flags(__doc__, [row for row in plotting.FLAGS if row[0] == "figures"])
-    for num_balls in 1, 2:
-        positions = simulate([(0, experiment.EVALUATION, plotting.TRAJECTORY)], num_balls, frames=1)[0, 0]
-        picture = np.uint8(np.round(render(positions).numpy() * 255)).repeat(8, axis=0).repeat(8, axis=1)
-        path = f"{flags.figures}/real_balls_{plotting.NUMBER[num_balls]}_balls.jpg"
-        if not cv2.imwrite(path, picture):
-            raise OSError(f"{path} cannot be written")
-        print(path)
+    grey = tf.minimum(tf.reduce_sum(intensities, -3), 1.0)                      # [..., 32 rows, 32 columns]
+    return tf.stack([grey] * CHANNELS, axis=-1)
 
 
 if __name__ == "__main__":
-    main()
+    for balls in 1, 2:
+        image = render(simulate([(0, 0, 0)], balls, frames=1)[0, 0]).numpy()[..., 0]
+        print("\n".join("".join(" .:oO@"[int(5.99 * value)] * 2 for value in row) for row in image))

@@ -1,0 +1,113 @@
+"""A run's checkpoints: ckpt-<step>.*, each whole, with its SHA-256, or not there at all.
+
+    save(parts(model, optimizer=optimizer), path, step)
+    step, prefix = newest(path)
+"""
+import contextlib
+import hashlib
+import os
+import re
+import shutil
+import sys
+
+import architecture
+import ball_generator
+from architecture import tf
+from training.folder import write_whole
+from training.process import first_line
+from training.seeds import Purpose
+
+KEPT = 3  # checkpoints a folder
+
+
+def new_model(flags):
+    """The model of a run at step 0."""
+    return architecture.BetaVAE(flags.model, ball_generator.IMAGE_SHAPE, flags.hidden_size, flags.weight_init,
+                                (flags.seed, int(Purpose.WEIGHTS), 0))
+
+
+def parts(model, **others):
+    """The tf.train.Checkpoint of a model, and of what else a training needs."""
+    return tf.train.Checkpoint(encoder=model.encoder, decoder=model.decoder, **others)
+
+
+def read_weights(model, prefix):
+    """Give a model the weights of a checkpoint. Raises ValueError, with a sentence, where they do not fit it."""
+    try:
+        parts(model).read(prefix).assert_existing_objects_matched().expect_partial()
+    except (AssertionError, ValueError, TypeError, KeyError) as error:
+        raise ValueError(f"its flags.json does not fit its weights ({first_line(error)})") from None
+
+
+def has_optimizer(prefix):
+    """Whether a checkpoint has Adam's state, and not the weights alone."""
+    return any(key.startswith("optimizer/") for key in tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+
+
+def _files(prefix):
+    """A checkpoint's files, in the order in which they appear: it counts as there once its index is."""
+    return [prefix + ".data-00000-of-00001", prefix + ".sha256", prefix + ".index"]
+
+
+def _sums(prefix):
+    """SHA-256 of a checkpoint's data and index, in the format of sha256sum."""
+    lines = []
+    for file in (_files(prefix)[0], _files(prefix)[2]):
+        with open(file, "rb") as content:
+            lines.append(f"{hashlib.sha256(content.read()).hexdigest()}  {os.path.basename(file)}\n")
+    return "".join(lines)
+
+
+def steps(path):
+    """Steps of the checkpoints in a folder, newest first, whole or not. Raises OSError where it cannot be read."""
+    found = [re.fullmatch(r"ckpt-(\d+)\.index", file) for file in os.listdir(path)]
+    return sorted((int(match[1]) for match in found if match), reverse=True)
+
+
+def newest(path):
+    """Step and prefix of the newest whole checkpoint in a folder; (None, None) where there is none.
+
+    One that is cut short or altered is told on stderr and passed over.
+    """
+    for step in steps(path) if os.path.isdir(path) else ():
+        prefix = os.path.join(path, f"ckpt-{step}")
+        try:
+            with open(prefix + ".sha256") as file:
+                whole = file.read() == _sums(prefix)
+        except (OSError, UnicodeDecodeError):
+            if not os.path.exists(prefix + ".index"):
+                continue  # a training that goes on has just dropped it for a newer one
+            whole = False
+        if whole:
+            return step, prefix
+        print(f"{prefix} is damaged; looking for the one before", file=sys.stderr)
+    return None, None
+
+
+def save(checkpoint, path, step):
+    """Write a tf.train.Checkpoint as ckpt-<step>, and drop all but the newest few.
+
+    Written aside, then moved in with the index last; nothing of it depends on the clock. Raises OSError or
+    tf.errors.OpError, the older ones untouched, where the disk does not take it.
+    """
+    aside = os.path.join(path, "saving")
+    shutil.rmtree(aside, ignore_errors=True)  # of a process killed while saving
+    try:
+        os.mkdir(aside)
+        prefix = os.path.join(aside, f"ckpt-{step}")
+        checkpoint.write(prefix)
+        with open(prefix + ".sha256", "w") as file:
+            file.write(_sums(prefix))
+        for file in _files(prefix):
+            with open(file, "rb") as content:
+                os.fsync(content.fileno())
+        for file in _files(prefix):
+            os.replace(file, os.path.join(path, os.path.basename(file)))
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    # What tf.train.latest_checkpoint reads; TensorFlow's own writer adds the time of day.
+    write_whole(os.path.join(path, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')
+    for old in [old for old in steps(path) if old <= step][KEPT:]:
+        for file in reversed(_files(os.path.join(path, f"ckpt-{old}"))):
+            with contextlib.suppress(FileNotFoundError):
+                os.remove(file)

@@ -1,0 +1,114 @@
+"""What a script's process needs whatever it does: refusals and stops in one line, standard streams that are there, and
+a matplotlib that looks the same for every user.
+
+    if __name__ == "__main__":
+        sys.exit(process.run(main))
+"""
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+
+
+def refuse(message):
+    """End the program for something that cannot be done as asked: one line on stderr, exit code 2."""
+    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
+def first_line(error):
+    """What an exception says, in a line: TensorFlow's go on for pages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def open_streams():
+    """Give the process the standard streams that its caller closed, as `python main.py >&-` does: the null device."""
+    for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):
+        try:
+            os.fstat(number)
+        except OSError:
+            null = os.open(os.devnull, os.O_RDWR)
+            if null != number:
+                os.dup2(null, number)
+                os.close(null)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, closefd=False))
+
+
+def stopped_hook(kind, error, trace, before=sys.excepthook):
+    """Ctrl-C is a stop, and no error: a line instead of a traceback; the exit code is 130 all the same."""
+    if issubclass(kind, KeyboardInterrupt):
+        print(f"{os.path.basename(sys.argv[0])}: stopped", file=sys.stderr)
+    else:
+        before(kind, error, trace)
+
+
+if getattr(sys.modules["__main__"], "__file__", None):  # a script, from its imports on; a notebook has its own way
+    sys.excepthook = stopped_hook
+
+
+def run(main):
+    """Call a script's main and return its exit code."""
+    open_streams()
+    try:
+        code = main()
+        sys.stdout.flush()
+    except BrokenPipeError:  # as of `| head`: who reads has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        code = 128 + signal.SIGPIPE
+    return code
+
+
+STOPS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP
+
+
+@contextlib.contextmanager
+def stops():
+    """Collect the signals that ask for a stop, in the order in which they come, instead of being ended by them. A
+    SIGHUP that is ignored, as under nohup, stays so."""
+    stopped = []
+    before = {number: signal.getsignal(number) for number in STOPS}
+    for number in STOPS:
+        if number != signal.SIGHUP or before[number] != signal.SIG_IGN:
+            signal.signal(number, lambda number, frame: stopped.append(number))
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def sweep():
+    """The process of the sweep that this one belongs to and its place among those that run, from 0; None without."""
+    pid, _, slot = os.environ.get("RUN_SWEEP", "").partition(" ")
+    return (int(pid), int(slot)) if pid.isdecimal() and slot.isdecimal() else None
+
+
+def end_with_sweep():
+    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends."""
+    if sweep():
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
+        if os.getppid() != sweep()[0]:  # it has ended already
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def import_matplotlib():
+    """matplotlib, whatever MPLBACKEND asks for: figures are made without pyplot and go to files alone, so no backend is
+    chosen, and a notebook keeps its own."""
+    kept = os.environ.pop("MPLBACKEND", None)  # one that is not installed would be an error here
+    try:
+        import matplotlib.figure
+    finally:
+        if kept is not None:
+            os.environ["MPLBACKEND"] = kept
+    return matplotlib
+
+
+@contextlib.contextmanager
+def default_style():
+    """matplotlib's own defaults, whatever the user's matplotlibrc says."""
+    matplotlib = import_matplotlib()
+    ours = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
+    with matplotlib.rc_context(ours):
+        yield

@@ -1,0 +1,42 @@
+"""The tables that a training writes as CSV, read so that nothing in them can end it.
+
+    rows, dropped = read_losses(path)
+"""
+import math
+import os
+
+LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; runs of an older form have no beta
+
+
+def read_rows(path, widths):
+    """Rows of numbers below the header of a CSV file, and how many lines were dropped since they make no sense: another
+    number of columns than one of widths, no finite numbers, a step that is no whole number or not above the one before.
+    A last line without its end, as a kill leaves it, is dropped and not counted. No file: no rows."""
+    if not os.path.exists(path):
+        return [], 0
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        *lines, _ = file.read().split("\n")
+    rows, dropped = [], 0
+    for line in lines[1:]:
+        try:
+            row = [float(word) for word in line.split(",")]
+        except ValueError:
+            row = []
+        good = len(row) in widths and all(map(math.isfinite, row)) and row[0] == int(row[0]) and row[0] >= 0
+        if good and (not rows or row[0] > rows[-1][0]):
+            rows.append([int(row[0]), *row[1:]])
+        else:
+            dropped += 1
+    return rows, dropped
+
+
+def read_losses(folder):
+    """The rows of a run's losses.csv, and the number of lines dropped. A row is step, reconstruction, kl, seconds and,
+    but in old ones, beta; see read_rows."""
+    return read_rows(os.path.join(folder, "losses.csv"), (len(LOSSES) - 1, len(LOSSES)))
+
+
+def last_step(folder):
+    """The last step that a run's losses.csv tells of; 0 where it tells of none."""
+    rows, _ = read_losses(folder)
+    return rows[-1][0] if rows else 0
