@@ -160,11 +160,16 @@ def train(flags, run, stopped):
     return run.end(step, stopped)
 
 
-def main(words=None):
-    """Train one experiment; words: a command line's, by default this process's. Returns the exit code."""
-    flags = parse(__doc__, FLAGS, words)
+def check(flags):
+    """The flags, or a refusal of what does not go together."""
     if flags.beta_start is not None and flags.beta == 0:
         refuse("--beta: a geometric fall from --beta_start never reaches 0; give a beta above 0")
+    return flags
+
+
+def main(words=None):
+    """Train one experiment; words: a command line's, by default this process's. Returns the exit code."""
+    flags = check(parse(__doc__, FLAGS, words))
     process.end_with_sweep()
     with process.stops() as stopped:
         run = Run(flags, FLAGS)

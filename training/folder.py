@@ -55,6 +55,17 @@ def read_flags(path):
     return flags
 
 
+def check_writable(path):
+    """Make a folder for figures, or refuse one that cannot be written."""
+    try:
+        os.makedirs(path, exist_ok=True)
+        probe = os.path.join(path, f".probe-{os.getpid()}")
+        with open(probe, "w"):
+            os.remove(probe)
+    except OSError as error:
+        refuse(f"--figures: {path} cannot be written: {error.strerror}")
+
+
 def name_of(path, flags):
     """The name of the run in a folder: what follows the prefix. Raises ValueError where it is not of these flags."""
     start = "_".join(f"{flag}_{getattr(flags, flag)}" for flag in NAMED)

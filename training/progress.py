@@ -49,3 +49,25 @@ class Bar:
     def show(self, step, reconstruction, kl):
         self.bar.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
         self.bar.update(step - self.bar.n)
+
+
+class Line:
+    """How far a sweep is: below the bars of its trainings, or a line whenever one has ended."""
+
+    def __init__(self, position):
+        self.ended = 0
+        self.bar = tqdm(bar_format="{desc}", file=sys.stdout, position=position, dynamic_ncols=True,
+                        disable=not on_terminal())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.bar.close()
+
+    def show(self, text, ended):
+        if not self.bar.disable:
+            self.bar.set_description_str(text)
+        elif ended != self.ended:
+            print(f"run: {text}", flush=True)
+        self.ended = ended
