@@ -1,81 +1,114 @@
-"""Heat maps: what each latent does to the picture.
+"""Heat maps: what each latent does to the image. And an image of each data set.
 
     python create_cool_images.py --train_dir=./checkpoints/train_store --figures=figures
 
-writes heat_map_<run>.png for every run: one picture's z, in which the ten latents of lowest average stddev, lowest on
-top, are each set to -3, -1.5, 0, 1.5 and 3 while the others are kept, decoded.
+writes heat_map_<run>.png for every run: one image's z, in which the ten latents of lowest average stddev, lowest on
+top, are each set to -3, -1.5, 0, 1.5 and 3 while the others are kept, decoded. Rows of latents that are not active are
+pale. And real_balls_one_balls.jpg, real_balls_two_balls.jpg.
 """
 import os
 import sys
 
-import matplotlib.pyplot as plt
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+
 import numpy as np
 
-import experiment
-import plotting
+import architecture
+import ball_generator
+from analysis import maps, plotting, runs
+from training import device, loader, process
+from training.seeds import Evaluation, Purpose
 
 VALUES = (-3, -1.5, 0, 1.5, 3)
 ROWS = 10
-FRAMES = 128        # of the trajectory that stddevs are averaged over; its first picture is the one changed
-TILE, GAP = 96, 6   # sides of a tile, three dots a pixel, and of the space between two, in dots
-LEFT, RIGHT, TOP, BOTTOM = 150, 24, 120, 12  # margins, in dots
+FRAMES = 128          # of the trajectory that stddevs are averaged over; its first image is the one edited
+TILE, GAP = 96, 16    # sides of a tile, three dots a pixel, and of the space between two, in dots
+LEFT, RIGHT, TOP, BOTTOM = 150, 24, 140, 40  # margins, in dots
 DPI = 150
+PALE = 0.25           # what is left of the contrast of a row whose latent is not active
 
 
-def traverse(flags, model):
-    """Indices of the latents of lowest average stddev, those stddevs, and pictures [rows, values, 32, 32] in [0, 1]."""
-    import tensorflow as tf
-
-    import architecture
-    mean, stddev = plotting.encode(model, plotting.trajectory(flags, FRAMES))
+def edit(vae):
+    """The latents of lowest average stddev and those stddevs, the code of the first image, and images of it edited:
+    [rows], [rows], [latents], [rows, values, 32, 32] in [0, 1]."""
+    mean, stddev = vae.encode_positions(loader.trajectory(vae.flags.num_balls, vae.flags.friction, FRAMES))
     average = stddev.mean(axis=0)
-    order = np.argsort(average)[:ROWS]
-    noise = architecture.normal((model.latents,), (experiment.EVALUATION, 0)).numpy()
-    z = np.tile(mean[0] + noise * stddev[0], (len(order), len(VALUES), 1))
-    for row, latent in enumerate(order):
-        z[row, :, latent] = VALUES
-    pictures = tf.sigmoid(model.decode(z.reshape(-1, model.latents))).numpy()
-    return order, average[order], pictures.reshape(len(order), len(VALUES), 32, 32)
+    latents = np.argsort(average)[:ROWS]
+    noise = architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy()
+    z = mean[0] + noise * stddev[0]
+    return latents, average[latents], z, maps.traverse(vae, z, latents, np.tile(VALUES, (len(latents), 1)))
 
 
-def draw(title, latents, stddev, pictures):
-    """A grid of pictures [rows, values, 32, 32], all on one grey scale from 0 to 1."""
-    rows, columns = pictures.shape[:2]
+def draw(title, latents, stddev, images, unchanged, values, ranges, active):
+    """A grid of images [rows, values, 32, 32], all on one grey scale from 0 to 1.
+
+    unchanged: the image that is edited, [32, 32], and values: of its latents, [rows]. ranges: that the latents take,
+    [rows, 2]. active: [rows]; the others are pale.
+    """
+    rows, columns = images.shape[:2]
     step = TILE + GAP
     width, height = LEFT + columns * step - GAP + RIGHT, TOP + rows * step - GAP + BOTTOM
+    square = np.ones((TILE // images.shape[2], TILE // images.shape[3]))
     mosaic = np.ones((rows * step - GAP, columns * step - GAP))
     for row in range(rows):
         for column in range(columns):
-            tile = np.kron(pictures[row, column], np.ones((TILE // 32, TILE // 32)))
+            tile = np.kron(images[row, column], square)
+            if not active[row]:
+                tile = 1 - PALE * (1 - tile)
             mosaic[row * step:row * step + TILE, column * step:column * step + TILE] = tile
-    figure = plt.figure(figsize=(width / DPI, height / DPI), dpi=DPI)
+    figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
     figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
+    figure.figimage(np.kron(unchanged, square), 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
+    lines = figure.add_axes((0, 0, 1, 1), frameon=False, xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
 
     def write(x, y, text, **kwargs):  # in dots from the upper left
-        figure.text(x / width, 1 - y / height, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})
+        lines.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})
+
+    def place(value):  # of a value on the line below a row, on which the columns stand at theirs
+        return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
 
     middle = LEFT + (columns * step - GAP) / 2
-    write(middle, 26, title, fontsize=9)
-    write(middle, 66, "value the latent is set to")
+    write(middle, 30, title, fontsize=9)
+    write(middle, 84, "value that the latent is set to")
+    write(78, 12, "unchanged", fontsize=7)
     for column, value in enumerate(VALUES):
         write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
-    write(LEFT - 12, TOP - 18, "mean stddev", fontsize=7, ha="right")
-    for row, (latent, value) in enumerate(zip(latents, stddev)):
-        write(LEFT - 12, TOP + row * step + TILE / 2, f"{value:.2f}  $z_{{{latent}}}$", ha="right")
+    for row, (latent, spread) in enumerate(zip(latents, stddev, strict=True)):
+        colour, y = "black" if active[row] else "0.6", TOP + row * step + TILE
+        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  $z_{{{latent}}}$", ha="right", color=colour)
+        if active[row]:
+            lines.plot(place(ranges[row]), (y + GAP / 2, y + GAP / 2), color="0.6", linewidth=2, solid_capstyle="butt")
+            lines.plot(place(values[row]), y + GAP / 2, "o", color="black", markersize=3.5)
+    write(LEFT - 12, TOP - 2, "mean stddev", fontsize=7, ha="right", va="bottom")
+    write(width / 2, height - 14, "below a row: the range that the latent takes (grey), and its value in the unchanged "
+          "image (dot)", fontsize=6.5)
     return figure
 
 
-def main():
-    flags = plotting.parse_flags(__doc__)
-    drawn = 0
-    for name, run, model, step in plotting.restore_all(flags.train_dir):
-        title = f"{run.model}, {plotting.data_set(run)}, $\\beta$ = {run.beta:g}\nstep {step:,}, seed {run.seed}"
-        figure = draw(title, *traverse(run, model))
-        plotting.save_figure(figure, os.path.join(flags.figures, f"heat_map_{name}.png"),
-                             {name: {"step": step, "seed": run.seed}}, DPI)
-        drawn += 1
-    return plotting.finish(drawn, flags.train_dir)
+def draw_samples(figures):
+    """One sample image of each data set, enlarged 8 times."""
+    for num_balls in 1, 2:
+        positions = ball_generator.simulate([Evaluation.STDDEV.seed], num_balls, frames=1)[0, 0]
+        image = np.uint8(np.round(ball_generator.render(positions).numpy() * 255)).repeat(8, axis=0).repeat(8, axis=1)
+        path = f"{figures}/real_balls_{runs.NUMBER[num_balls]}_balls.jpg"
+        if not device.import_cv2().imwrite(path, image):
+            raise OSError(f"{path} cannot be written")
+        print(path)
 
 
+def draw_all(flags):
+    device.load_tensorflow()
+    draw_samples(flags.figures)
+    drawn = [run for run in runs.runs_of(flags.train_dir) if run.vae]
+    for run in runs.progress(drawn, "heat maps"):
+        latents, stddev, z, images = edit(run.vae)
+        figure = draw(plotting.title_of(run).replace(", step", "\nstep"), latents, stddev, images,
+                      run.vae.decode(z[None])[0], z[latents], maps.ranges(run.vae, latents),
+                      np.isin(latents, run.vae.active))
+        plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)
+    return bool(drawn)
+
+
+main = plotting.script(__doc__, draw_all)
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process.run(main))

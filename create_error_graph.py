@@ -3,81 +3,101 @@
     python create_error_graph.py --train_dir=./checkpoints/train_store --figures=figures
 
 writes one_ball_reconstruction_loss.png and two_ball_reconstruction_loss.png, one colour a model, over 100 trajectories
-of 32 frames, from a sampled z, beside 2016's numbers; and all the numbers as reconstruction_loss.json.
+of 32 frames, from a sampled z, beside 2016's numbers: what the loss is above the entropy of the images, which no model
+can go below. And all the numbers as reconstruction_loss.json.
 """
 import os
 import sys
 
-import matplotlib.pyplot as plt
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+
+import functools
+
 import numpy as np
 
-import experiment
-import plotting
+import architecture
+import ball_generator
+from analysis import plotting, runs
+from training import process
+from training.seeds import Purpose
 
 TRAJECTORIES, FRAMES = 100, 32
 
 
-def entropy(pictures):
-    """Cross-entropy of pictures with themselves, the least any model can reach; nats, summed over pixels (the last
+def entropy(images):
+    """Cross-entropy of images with themselves, the least any model can reach; nats, summed over pixels (the last
     three axes)."""
-    p = pictures.astype(float)
+    p = images.astype(float)
     with np.errstate(divide="ignore", invalid="ignore"):
         terms = np.where((p > 0) & (p < 1), p * np.log(p) + (1 - p) * np.log1p(-p), 0)
     return -terms.sum(axis=(-3, -2, -1))
 
 
-def measure(name, run, model, step):
-    """Mean reconstruction loss, its standard error over the trajectories, and the floor of these pictures; nats a
-    picture. The same pictures for every model, the same noise for every one of as many latents."""
-    import tensorflow as tf
-
-    import architecture
-    import ball_generator
-    seeds = [(0, experiment.EVALUATION, i) for i in range(TRAJECTORIES)]
-    pictures = ball_generator.render(ball_generator.simulate(seeds, run.num_balls, FRAMES, run.friction))
-    loss_of = tf.function(model.losses)
-    losses = []
-    for i in range(TRAJECTORIES):
-        noise = architecture.normal((FRAMES, model.latents), (experiment.EVALUATION, i))
-        losses.append(float(loss_of(pictures[i], noise)[0]))
-    return {"reconstruction_loss": round(np.mean(losses), 4),
-            "standard_error": round(np.std(losses, ddof=1) / np.sqrt(TRAJECTORIES), 4),
-            "entropy_floor": round(entropy(pictures.numpy()).mean(), 4)}
+@functools.cache
+def images_of(num_balls, friction):
+    """The test images [TRAJECTORIES * FRAMES, 32, 32, 1], the same for every model, and their mean entropy."""
+    seeds = [(0, int(Purpose.EVALUATION), i) for i in range(TRAJECTORIES)]
+    images = ball_generator.render(ball_generator.simulate(seeds, num_balls, FRAMES, friction)).numpy()
+    return images.reshape(-1, *images.shape[2:]), entropy(images).mean()
 
 
-def draw(title, runs, published):
+@functools.cache
+def noise_of(latents):
+    """Of the codes, the same for all models of as many latents: [TRAJECTORIES * FRAMES, latents]."""
+    return np.concatenate([architecture.normal((FRAMES, latents), (int(Purpose.EVALUATION), i)).numpy()
+                           for i in range(TRAJECTORIES)])
+
+
+def measure(run):
+    """Mean reconstruction loss, its standard error over the trajectories, and the floor of these images; nats per
+    image."""
+    images, floor = images_of(run.flags.num_balls, run.flags.friction)
+    losses = run.vae.reconstruction_loss(images, noise_of(run.vae.latents))
+    losses = losses.astype(float).reshape(TRAJECTORIES, FRAMES).mean(axis=1)
+    return {"reconstruction_loss": round(losses.mean(), 4),
+            "standard_error": round(losses.std(ddof=1) / np.sqrt(TRAJECTORIES), 4),
+            "entropy_floor": round(floor, 4)}
+
+
+def draw(title, measured, published):
     """One colour a model: a line through the means over its seeds, a dot for each; bars are the standard error.
 
-    runs: name -> object with model, beta, reconstruction_loss, standard_error, entropy_floor.
+    measured: (run, object with reconstruction_loss, standard_error, entropy_floor) each.
     published: model -> beta -> 2016's reconstruction loss.
     """
-    figure, axes = plt.subplots(figsize=(7, 4.6), layout="constrained")
+    figure = plotting.figure(figsize=(7, 4.8))
+    axes = figure.add_subplot()
+    floor = measured[0][1]["entropy_floor"]
+    above = [(run, {"excess": numbers["reconstruction_loss"] - floor, "error": numbers["standard_error"]})
+             for run, numbers in measured]
     legend = []
-    for model, colour in plotting.MODEL_COLOURS.items():
-        if any(run["model"] == model for run in runs.values()):
-            legend.append(plotting.draw_line(axes, runs, model, "reconstruction_loss", model, "standard_error"))
-            old = published.get(model, {})
-            if old:
-                legend += axes.plot([float(beta) for beta in old], list(old.values()), "--o", color=colour,
-                                    markersize=7, markerfacecolor="none", linewidth=0.9, label=f"{model}, 2016")
-    floor = next(iter(runs.values()))["entropy_floor"]
-    legend.append(axes.axhline(floor, color="0.3", linestyle=(0, (6, 3)), linewidth=1,
-                               label=f"entropy floor, {floor:.2f}"))
-    axes.set(xlabel="$\\beta$", ylabel="reconstruction loss (nats a picture)", title=title)
-    axes.grid(alpha=0.25)
+    for number, ((model, variant), rows) in enumerate(plotting.series(above).items()):
+        legend.append(plotting.draw_line(axes, rows, "excess", plotting.label_of(model, variant), "error", number))
+        old = published.get(model, {})
+        if old and not variant:
+            legend += axes.plot([float(beta) for beta in old], [loss - floor for loss in old.values()], "--s",
+                                color=plotting.colour_of(model), markersize=7, markerfacecolor="none", linewidth=0.9,
+                                label=f"{model}, 2016")
+    plotting.beta_axis(axes, measured)
+    axes.set_yscale("log")
+    axes.set(ylabel=f"reconstruction loss above the entropy floor,\n{floor:.2f} (nats per image, log scale)",
+             title=title)
+    plotting.plain_ticks(axes.yaxis)
+    axes.grid(alpha=0.25, which="both")
     axes.legend(handles=legend, fontsize=8)
     return figure
 
 
-def main():
-    flags = plotting.parse_flags(__doc__)
-    groups = plotting.measure_all(flags, "reconstruction_loss.json", measure, plotting.group)
-    for data, (run, runs) in groups.items():
-        old = {} if run.friction else plotting.published("reconstruction_loss").get(str(run.num_balls), {})
-        plotting.save_figure(draw(plotting.title(run, runs), runs, old),
-                             os.path.join(flags.figures, f"{data}_reconstruction_loss.png"), runs)
-    return plotting.finish(groups, flags.train_dir)
+def draw_all(flags):
+    measured = runs.measure_all(flags, "reconstruction_loss.json", measure)
+    for data, rows in runs.groups(measured, lambda run: run.data_set).items():
+        old = runs.published_for("reconstruction_loss", rows[0][0])
+        title = f"A higher $\\beta$ costs reconstruction\n{plotting.title(rows)}"
+        plotting.save(draw(title, rows, old), os.path.join(flags.figures, f"{data}_reconstruction_loss.png"),
+                      [run for run, _ in rows])
+    return bool(measured)
 
 
+main = plotting.script(__doc__, draw_all)
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(process.run(main))

@@ -6,6 +6,7 @@ a matplotlib that looks the same for every user.
 """
 import contextlib
 import ctypes
+import importlib
 import os
 import signal
 import sys
@@ -44,8 +45,13 @@ def stopped_hook(kind, error, trace, before=sys.excepthook):
         before(kind, error, trace)
 
 
-if getattr(sys.modules["__main__"], "__file__", None):  # a script, from its imports on; a notebook has its own way
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+script = getattr(sys.modules["__main__"], "__file__", None)  # with `python -m training.sweep` it is not yet known
+if script and os.path.abspath(script).startswith(ROOT + os.sep) or any(
+        word.startswith(("training.", "analysis.")) for word in sys.orig_argv[1:4]):
+    # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
     sys.excepthook = stopped_hook
+    os.environ["MPLBACKEND"] = "agg"
 
 
 def run(main):
@@ -93,22 +99,10 @@ def end_with_sweep():
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def import_matplotlib():
-    """matplotlib, whatever MPLBACKEND asks for: figures are made without pyplot and go to files alone, so no backend is
-    chosen, and a notebook keeps its own."""
-    kept = os.environ.pop("MPLBACKEND", None)  # one that is not installed would be an error here
-    try:
-        import matplotlib.figure
-    finally:
-        if kept is not None:
-            os.environ["MPLBACKEND"] = kept
-    return matplotlib
-
-
 @contextlib.contextmanager
 def default_style():
     """matplotlib's own defaults, whatever the user's matplotlibrc says."""
-    matplotlib = import_matplotlib()
-    ours = {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}
-    with matplotlib.rc_context(ours):
+    matplotlib = importlib.import_module("matplotlib")
+    with matplotlib.rc_context(
+            {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}):
         yield

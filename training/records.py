@@ -11,6 +11,8 @@ import sys
 import time
 
 import numpy as np
+from matplotlib import colormaps
+from matplotlib.figure import Figure
 from tqdm import tqdm
 
 import ball_generator
@@ -117,13 +119,12 @@ class Records:
         """stddev.csv as a plot: one line a report, the later the darker."""
         rows, _ = read_rows(self._file("stddev.csv"), range(2, 1_000_000))
         with process.default_style():
-            matplotlib = process.import_matplotlib()
-            figure = matplotlib.figure.Figure(figsize=(7, 4.5), layout="constrained")
+            figure = Figure(figsize=(7, 4.5), layout="constrained")
             axes = figure.add_subplot()
             for i, (step, *stddev) in enumerate(rows):
                 label = f"step {step:,}" if i in (0, len(rows) - 1) else None
                 axes.plot(range(1, len(stddev) + 1), stddev, label=label,
-                          color=matplotlib.colormaps["viridis_r"]((i + 1) / len(rows)))
+                          color=colormaps["viridis_r"]((i + 1) / len(rows)))
             axes.set(xlabel="latent, sorted", ylabel="average posterior stddev", ylim=(0, None))
             axes.legend()
             figure.savefig(self._file("stddev.png"), format="png", dpi=100)

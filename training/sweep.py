@@ -32,7 +32,6 @@ from training.device import import_cv2, visible_gpus
 from training.flags import Flag, boolean, name, parse, parse_known, parser_of, path, whole
 from training.folder import check_writable, locate
 
-ROOT = os.path.dirname(os.path.abspath(main.__file__))
 BALLS, BETAS = (1, 2), (0.1, 0.5, 1.0)
 SWEEP = {"model": tuple(MODELS), "num_balls": BALLS, "beta": BETAS}
 FLAGS = (
@@ -179,7 +178,7 @@ def train(sweep, stopped):
 def draw(flags, stopped):
     """Draw what there is, in one process. Returns what failed, a line each."""
     command = [sys.executable, "-m", "analysis.draw", f"--train_dir={flags.train_dir}", f"--figures={flags.figures}"]
-    child = subprocess.Popen(command, cwd=ROOT, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} 0"})
+    child = subprocess.Popen(command, cwd=process.ROOT, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} 0"})
     while child.poll() is None:
         if stopped:
             child.terminate()
@@ -210,11 +209,11 @@ def run(words=None):
         process.refuse(str(error))
     if gpus:  # those that TensorFlow does not find end here, before anything starts
         finds = "import sys; from training import device; sys.exit(0 if device.load_tensorflow() else 2)"
-        code = subprocess.run([sys.executable, "-c", finds], cwd=ROOT).returncode
+        code = subprocess.run([sys.executable, "-c", finds], cwd=process.ROOT).returncode
         if code:
             return code
     if task is not None:  # this process becomes the training, and gets its signals
-        os.chdir(ROOT)
+        os.chdir(process.ROOT)
         os.execv(sys.executable, commands[task])
     check_writable(flags.figures)
 

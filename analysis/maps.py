@@ -1,0 +1,146 @@
+"""Response maps and traversals: what each latent encodes, as images.
+
+    response_maps(vae, latents) -> kind of map: [latents, rows, columns], posterior means over the box
+    traverse(vae, z, values)    -> [latents, values, 32, 32], images of codes with one latent changed
+"""
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.patches import Circle
+
+from analysis import metrics, plotting
+from analysis.metrics import HIGH, LOW
+from analysis.scores import code_of, positions_of
+from training.seeds import Evaluation
+
+GRID = 60                         # of one ball's map: positions along a side
+SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells a side
+RARE = 3                          # of which one with fewer positions is left grey
+RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior: the range that a latent takes
+EXTENT = {"ball": (LOW, HIGH), "centroid": (LOW, HIGH), "separation": (LOW - HIGH, HIGH - LOW)}
+CAPTION = {
+    1: "Colour: the latent's posterior mean with the ball centred at (x, y), less its average over the box. y runs "
+       "down, as in the images.",
+    2: "Colour: the latent's posterior mean less its average; above, of all images whose balls have their centroid at\n"
+       "(x, y); below, of all whose balls are (dx, dy) apart: d and −d are the same image. Grey: fewer than "
+       f"{RARE} images."}
+
+
+def response_maps(vae, latents):
+    """The latents' means over the box, by kind of map: [latents, rows, columns], rows along y, downwards as in an
+    image; NaN where no position is.
+
+    One ball: against its position. More: against the balls' centroid and against the separation of two of them, each
+    averaged over all else.
+    """
+    if vae.flags.num_balls == 1:
+        line = np.linspace(LOW, HIGH, GRID)
+        x, y = np.meshgrid(line, line)
+        mean, _ = vae.encode_positions(np.column_stack([x.ravel(), y.ravel()])[:, None])
+        return {"ball": mean[:, latents].T.reshape(len(latents), GRID, GRID)}
+    positions = metrics.random_positions(Evaluation.MAPS.seed, SAMPLES, vae.flags.num_balls)
+    mean = vae.encode_positions(positions)[0][:, latents]
+    separation = positions[:, 0] - positions[:, 1]
+    return {"centroid": average_in_cells(positions.mean(axis=1), LOW, HIGH, mean),
+            # Which ball comes first is chance: every sample counts for d and for -d.
+            "separation": average_in_cells(np.concatenate([separation, -separation]), LOW - HIGH, HIGH - LOW,
+                                           np.concatenate([mean, mean]))}
+
+
+def average_in_cells(points, low, high, values):
+    """Values [samples, latents] averaged over points [samples, 2] in square cells: [latents, rows, columns]."""
+    column, row = np.clip((points - low) / (high - low) * CELLS, 0, CELLS - 1).astype(int).T
+    cell = row * CELLS + column
+    counts = np.bincount(cell, minlength=CELLS ** 2)
+    sums = np.array([np.bincount(cell, latent, CELLS ** 2) for latent in values.T])
+    return (sums / np.where(counts >= RARE, counts, np.nan)).reshape(-1, CELLS, CELLS)
+
+
+def centred(maps):
+    """Maps [..., rows, columns] less the average of each, and the limit of their common colour scale: at least 1, so
+    that a latent that does nothing is white."""
+    values = maps - np.nanmean(maps, axis=(-2, -1), keepdims=True)
+    return values, max(1.0, float(np.nanmax(np.abs(values))))
+
+
+def colours():
+    return colormaps["RdBu_r"].with_extremes(bad="0.75")
+
+
+def draw_maps(title, maps, texts):
+    """Response maps [latents, rows, columns] by kind, on one colour scale, with a text over each latent's."""
+    columns = min(5, len(texts))
+    blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
+    sketch = 1.5 * (len(maps) > 1)
+    figure = plotting.figure(figsize=(max(7, 2.4 * columns + 1.2), (2.4 * len(maps) + 0.8) * blocks + 1.3 + sketch))
+    parts = figure.subfigures(1 + bool(sketch), 1, squeeze=False,
+                              height_ratios=[(2.4 * len(maps) + 0.8) * blocks + 1.3] + [sketch] * bool(sketch))[:, 0]
+    axes = parts[0].subplots(blocks * len(maps), columns, squeeze=False)
+    limit = max(centred(values)[1] for values in maps.values())
+    for axis in axes.flat:
+        axis.set_visible(False)
+    for number in range(len(texts)):
+        block, column = divmod(number, columns)
+        for row, (kind, values) in enumerate(maps.items()):
+            axis = axes[block * len(maps) + row, column]
+            axis.set_visible(True)
+            low, high = EXTENT[kind]
+            image = axis.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit,
+                                extent=(low, high, high, low))
+            difference = "d" * (kind == "separation")
+            axis.set_xlabel(f"{difference}x", fontsize=9, labelpad=1)
+            if column == 0:
+                axis.set_ylabel(f"{kind}'s {difference}y" if kind != "ball" else "y", fontsize=9, labelpad=1)
+            axis.tick_params(labelsize=8, length=2)
+            if row == 0:
+                axis.set_title(texts[number], fontsize=9)
+    parts[0].colorbar(image, ax=axes, shrink=0.6, label="posterior mean, centred")
+    parts[0].suptitle(title, fontsize=11)
+    parts[0].supxlabel(CAPTION[len(maps)], fontsize=9)
+    if sketch:
+        draw_factors(parts[1])
+    return figure
+
+
+def draw_factors(figure):
+    """A sketch of the factors of two balls: two images that differ in one of them."""
+    pairs = {"centroid x": ((3, 5, 3, 3), (7, 5, 7, 3)), "centroid y": ((3, 3, 6, 3), (3, 7, 6, 7)),
+             "dx² − dy²": ((5, 2.6, 5, 7.4), (2.6, 5, 7.4, 5)), "2 dx dy": ((3.3, 6.7, 6.7, 3.3), (3.3, 3.3, 6.7, 6.7))}
+    for axis, (name, both) in zip(figure.subplots(1, 2 * len(pairs)).reshape(-1, 2), pairs.items(), strict=True):
+        for one, balls, end in zip(axis, both, ("low", "high"), strict=True):
+            for x, y in zip(balls[::2], balls[1::2], strict=True):
+                one.add_patch(Circle((x, y), 1.2, color="0.2"))
+            one.set(xlim=(0, 10), ylim=(10, 0), aspect="equal", xticks=[], yticks=[])
+            one.set_title(f"{name}: {end}", fontsize=8)
+
+
+def ranges(vae, latents):
+    """[latents, 2]: the range that each latent takes, quantiles of the aggregate posterior: of the codes sampled for
+    the images at random positions. (−3 to 3 is more than most latents ever reach.)"""
+    mean, stddev = code_of(vae)
+    sampled = mean + stddev * np.random.default_rng(Evaluation.CODES.seed).standard_normal(mean.shape)
+    return np.quantile(sampled[:, latents], RANGE, axis=0).T
+
+
+def traverse(vae, z, latents, values):
+    """Images [latents, values, 32, 32] of a code z [latents of the model], each with one latent set to each of its
+    values [latents, values]."""
+    codes = np.tile(z, (*np.shape(values), 1))
+    for row, latent in enumerate(latents):
+        codes[row, :, latent] = values[row]
+    images = vae.decode(codes.reshape(-1, vae.latents))
+    return images.reshape(*np.shape(values), *images.shape[1:])
+
+
+def texts_of(vae, latents):
+    """Over each latent's map: what it is, and the share of its variance that follows each factor."""
+    _, names, factors = positions_of(vae.flags.num_balls)
+    mean, stddev = code_of(vae)
+    kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
+    shares = metrics.explained(mean[:, latents], factors)
+    texts = []
+    for place, latent in enumerate(latents):
+        parts = [f"{name} {share:.0%}" for name, share in zip(names, shares[:, place], strict=True)]
+        lines = [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]
+        texts.append("\n".join([f"$z_{{{latent}}}$: stddev {stddev[:, latent].mean():.2f}, KL {kl[latent]:.1f} nats",
+                                *lines]))
+    return texts

@@ -1,0 +1,124 @@
+"""What the plot scripts share: how a figure is made, titled and saved.
+
+    main = script(__doc__, draw_all)
+"""
+import collections
+import os
+import time
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogFormatter
+
+from analysis import runs
+from architecture import MODELS
+from training.process import default_style
+
+OTHER_COLOUR = "0.4"  # of a model that is no more among MODELS
+
+
+def colour_of(model):
+    return MODELS[model].colour if model in MODELS else OTHER_COLOUR
+
+
+def figure(**kwargs):
+    """A figure that lays itself out, for files alone."""
+    return Figure(**{"layout": "constrained", **kwargs})
+
+
+def data_set(flags):
+    """A run's data set in words."""
+    return f"{runs.NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
+
+
+def title(measured):
+    """Of a figure of many runs: data set, steps and seeds of all. measured: (run, numbers) each."""
+    def listed(word):
+        values = sorted({numbers[word] for _, numbers in measured})
+        return f"{word}{'s' * (len(values) > 1)} {', '.join(f'{value:,}' for value in values)}"
+
+    seeds = collections.Counter(series_of(run) + (run.flags.beta,) for run, _ in measured).values()
+    return (f"{data_set(measured[0][0].flags)}; {listed('step')}; {listed('seed')}"
+            + f" ({min(seeds)} to {max(seeds)} a point)" * (min(seeds) < max(seeds)))
+
+
+def title_of(run):
+    """Of a figure of one run."""
+    variant = f", {run.variant}" if run.variant else ""
+    return (f"{run.flags.model}, {data_set(run.flags)}, $\\beta$ = {run.flags.beta:g}{variant}, step {run.step:,}, "
+            f"seed {run.flags.seed}")
+
+
+def series_of(run):
+    """The line that a run belongs to in a figure of many: its model, and how it differs besides beta and seed."""
+    return run.flags.model, run.variant
+
+
+def series(measured):
+    """(model, variant) -> its rows, models in the order of MODELS; plain variants first."""
+    found = runs.groups(measured, series_of)
+    order = list(MODELS)
+    return dict(sorted(found.items(), key=lambda item: (
+        order.index(item[0][0]) if item[0][0] in order else len(order), item[0])))
+
+
+def label_of(model, variant):
+    return f"{model}, {variant}" if variant else model
+
+
+def draw_line(axes, rows, key, label, error, number):
+    """One line against beta: the mean of `key` over the seeds of each beta (and over factors, where it has them), with
+    a bar of the mean of `error` (None: no bars), and a marker for every seed. number: of the line, which moves its
+    markers a little aside, so that none hides another. Returns what goes into the legend."""
+    def mean(key, beta):
+        return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
+
+    model, variant = series_of(rows[0][0])
+    look = {"color": colour_of(model), "linestyle": (0, (4, 2)) if variant else "-"}
+    betas = sorted({run.flags.beta for run, _ in rows})
+    aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
+    line = axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
+                         [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
+    axes.plot([run.flags.beta * aside for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
+              "D" if variant else "o", markersize=5, color=look["color"], markerfacecolor="none" if variant else None)
+    return line
+
+
+def beta_axis(axes, measured):
+    """An x axis of beta: on a log scale once it spans more than a decade, and never narrower than a factor of two."""
+    betas = sorted({run.flags.beta for run, _ in measured})
+    if betas[0] > 0 and betas[-1] > 10 * betas[0]:
+        axes.set_xscale("log")
+        axes.set_xlim(betas[0] / 1.3, betas[-1] * 1.3)
+    elif len(betas) == 1:
+        axes.set_xlim(betas[0] / 2, max(betas[0] * 1.5, 0.1))
+    axes.set_xticks(betas, [f"{beta:g}" for beta in betas])
+    axes.minorticks_off()
+    axes.set_xlabel("$\\beta$")
+
+
+def plain_ticks(axis):
+    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten."""
+    for set_formatter in axis.set_major_formatter, axis.set_minor_formatter:
+        set_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
+
+
+def save(fig, path, shown, dpi=150):
+    """Write a PNG, whole or not at all, with run, step and seed of what it shows as metadata. shown: runs."""
+    metadata = {"run": ", ".join(run.name for run in shown), "step": ", ".join(str(run.step) for run in shown),
+                "seed": ", ".join(str(run.flags.seed) for run in shown)}
+    fig.savefig(path + ".new", format="png", dpi=dpi, metadata=metadata)
+    os.replace(path + ".new", path)
+    print(path)
+
+
+def script(description, draw):
+    """The main of a plot script, (words) -> exit code. draw: flags -> whether there was something to draw; it is called
+    in matplotlib's own style, whatever the user's is."""
+    def main(words=None):
+        began = time.perf_counter()
+        with default_style():
+            drawn = draw(runs.parse_flags(description, words))
+        print(f"{os.path.basename(draw.__code__.co_filename)}: {time.perf_counter() - began:.0f} s")
+        return 0 if drawn else 1
+    return main

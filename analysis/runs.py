@@ -1,0 +1,144 @@
+"""The runs that there are to draw, for every plot script.
+
+    flags = parse_flags(__doc__)
+    for run in runs_of(flags.train_dir): ...
+    measured = measure_all(flags, "stddev.json", measure)
+"""
+import dataclasses
+import functools
+import json
+import os
+import re
+import sys
+from types import SimpleNamespace
+
+from tqdm import tqdm
+
+from training import folder, loader, tables
+from training.flags import TRAIN_DIR, Flag, parse, path
+from training.process import ROOT, refuse
+
+FLAGS = (
+    Flag("train_dir", path, TRAIN_DIR, "prefix of the run folders, as main.py's"),
+    Flag("figures", path, "./figures", "folder of the figures"),
+)
+NUMBER = ("no", "one", "two", "three", "four", "five", "six")
+PUBLISHED = os.path.join(ROOT, "analysis", "published_results.json")
+
+
+@dataclasses.dataclass
+class Run:
+    """A run to draw. vae: None where it comes without weights; then numbers has what was once measured: file -> what
+    `measure` returned."""
+    name: str
+    path: str
+    flags: SimpleNamespace
+    step: int
+    vae: loader.TrainedVAE | None
+    numbers: dict
+
+    @property
+    def variant(self):
+        """The flags of the experiment that are not at their defaults, in words, beside model, data set, beta and
+        seed."""
+        rest = self.name.partition(f"_beta_{self.flags.beta}")[2].replace("_friction", "", 1)
+        rest = re.sub(r"_seed_\d+$", "", rest)
+        return re.sub(r"beta start ([\d.]+)", r"annealed from β \1", rest.replace("_", " ").strip())
+
+    @property
+    def data_set(self):
+        """Name of the data set, as figures' names start."""
+        return f"{NUMBER[self.flags.num_balls]}_ball" + "_friction" * self.flags.friction
+
+
+def parse_flags(description, words=None, table=FLAGS):
+    """The flags of a plot script; the folder of figures is made, or refused."""
+    flags = parse(description, table, words)
+    folder.check_writable(flags.figures)
+    return flags
+
+
+@functools.cache
+def runs_of(train_dir):
+    """Every run under a prefix, read once a process. Says which folders are left out, and why."""
+    found, without = [], 0
+    for place in folder.find(train_dir):
+        try:
+            run = read(place)
+        except ValueError as error:
+            print(f"left out {error}", file=sys.stderr)
+            continue
+        found.append(run)
+        without += run.vae is None
+    if without:
+        print(f"{without} of {len(found)} runs come without weights: they are drawn from their numbers")
+    if not found:
+        print(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", file=sys.stderr)
+    return found
+
+
+def read(path):
+    """The run in a folder. Raises ValueError, with a sentence, where it is none."""
+    numbers = os.path.join(path, "numbers.json")
+    if os.path.exists(numbers) and not any(file.endswith(".index") for file in os.listdir(path)):
+        try:
+            flags = folder.read_flags(path)
+            with open(numbers) as file:
+                kept = dict(json.load(file))
+            return Run(folder.name_of(path, flags), path, flags, tables.last_step(path), None, kept)
+        except (ValueError, TypeError, OSError, RecursionError) as error:
+            raise ValueError(f"{path}: its numbers.json cannot be read ({error})") from None
+    vae = loader.load(path)
+    return Run(vae.name, path, vae.flags, vae.step, vae, {})
+
+
+def progress(rows, what):
+    """The rows, with a bar on a terminal while they are gone through."""
+    return tqdm(rows, desc=what, unit="run", leave=False, disable=None)
+
+
+def measure_all(flags, file, measure):
+    """Measure every run and write the numbers as JSON to the file among the figures.
+
+    measure: a run -> object of numbers. Returns the runs that have numbers, each with them: (run, object).
+    """
+    measured = []
+    for run in progress(runs_of(flags.train_dir), file):
+        numbers = measure(run) if run.vae else run.numbers.get(file)
+        if numbers:
+            measured.append((run, {**numbers, "step": run.step, "seed": run.flags.seed}))
+        else:
+            print(f"left out {run.path}: its numbers.json has no {file}", file=sys.stderr)
+    if measured:
+        path = os.path.join(flags.figures, file)
+        folder.write_whole(path, json.dumps({run.name: numbers for run, numbers in measured}, indent=1) + "\n")
+        print(path)
+    return measured
+
+
+def groups(measured, key):
+    """(run, ...) rows by what key makes of a run, in the order of their first."""
+    found = {}
+    for row in measured:
+        found.setdefault(key(row[0]), []).append(row)
+    return found
+
+
+def published(quantity):
+    """2016's numbers of a quantity: number of balls > model > beta, all strings."""
+    with open(PUBLISHED) as file:
+        return json.load(file)[quantity]["values"]
+
+
+def published_for(quantity, run):
+    """2016's numbers of a quantity for a run's data set: model > beta; none for data sets that 2016 did not have."""
+    return {} if run.flags.friction else published(quantity).get(str(run.flags.num_balls), {})
+
+
+def read_numbers(figures, file):
+    """The object of a JSON file among the figures, or a refusal."""
+    try:
+        with open(os.path.join(figures, file)) as content:
+            return json.load(content)
+    except FileNotFoundError:
+        refuse(f"--figures: {figures} has no {file}; the create_*.py write it")

@@ -1,0 +1,102 @@
+"""A run's scores: its code, and what to hold it against, on positions that the generator knows.
+
+    measure(run) -> its object in disentanglement.json
+"""
+import functools
+from types import SimpleNamespace
+
+import numpy as np
+
+import ball_generator
+from analysis import metrics
+from training import checkpoints
+from training.loader import ACTIVE_BELOW, TrainedVAE
+from training.seeds import Evaluation
+
+SAMPLES = 10_000       # positions that the scores are over
+PAIRS = 10_000         # pairs of images: half to fit the classifier, half to count
+COMPONENTS = 10
+UNTRAINED = "the same network untrained"
+
+
+@functools.cache
+def positions_of(num_balls):
+    """Positions, and names and values of their factors."""
+    positions = metrics.random_positions(Evaluation.POSITIONS.seed, SAMPLES, num_balls)
+    return positions, *metrics.factors_of(positions)
+
+
+@functools.cache
+def pairs():
+    """Pairs of positions of one ball that differ in one coordinate, and in which."""
+    return metrics.random_pairs(Evaluation.CHANGES.seed, PAIRS)
+
+
+@functools.cache
+def code_of(vae):
+    """Mean and stddev of the posteriors of the images at positions_of, [samples, latents] each."""
+    return vae.encode_positions(positions_of(vae.flags.num_balls)[0])
+
+
+def scores_of(code, num_balls):
+    """The scores of a code: a function of positions [samples, balls, 2] to [samples, latents]."""
+    positions, _, factors = positions_of(num_balls)
+    changes = None
+    if num_balls == 1:
+        first, second, changed = pairs()
+        changes = code(first), code(second), changed
+    return metrics.scores(metrics.Sample(code(positions), factors, changes))
+
+
+@functools.cache
+def scores_without_network(num_balls):
+    """To hold a network's scores against: those of the factors themselves and of the images; by name."""
+    def pixels(positions):
+        return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
+
+    images = pixels(positions_of(num_balls)[0])
+    components = np.linalg.eigh(np.cov(images.T))[1][:, -COMPONENTS:]
+    others = {"ideal code": scores_of(lambda positions: metrics.factors_of(positions)[1], num_balls),
+              f"{COMPONENTS} principal components": scores_of(
+                  lambda positions: (pixels(positions) - images.mean(axis=0)) @ components, num_balls)}
+    if num_balls == 1:
+        first, second, changed = pairs()
+        others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(pixels(first), pixels(second), changed)}
+        others["chance"] = {"change_accuracy": 0.5}
+    return others
+
+
+@functools.cache
+def scores_untrained(model, num_balls, hidden_size, weight_init, seed):
+    """Scores of a network at step 0, over all of its latents."""
+    flags = SimpleNamespace(model=model, num_balls=num_balls, hidden_size=hidden_size, weight_init=weight_init,
+                            seed=seed)
+    vae = TrainedVAE(checkpoints.new_model(flags), flags, 0)
+    return scores_of(lambda positions: vae.encode_positions(positions)[0], num_balls)
+
+
+def measure(run):
+    """A run's object in disentanglement.json."""
+    flags, vae = run.flags, run.vae
+    positions, names, _ = positions_of(flags.num_balls)
+    mean, stddev = code_of(vae)
+    active = stddev.mean(axis=0) < ACTIVE_BELOW
+
+    def code(at):
+        return (mean if at is positions else vae.encode_positions(at)[0])[:, active]
+
+    untrained = scores_untrained(flags.model, flags.num_balls, flags.hidden_size, flags.weight_init, flags.seed)
+    return rounded({
+        "beta_latents_per_pixel": flags.beta * vae.latents / np.prod(ball_generator.IMAGE_SHAPE),
+        "latents": vae.latents, "active_latents": int(active.sum()), "factors": names,
+        **scores_of(code, flags.num_balls),
+        "others": {UNTRAINED: untrained, **scores_without_network(flags.num_balls)}})
+
+
+def rounded(value):
+    """Floats of an object of JSON, to four places."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [rounded(inner) for inner in value]
+    return round(float(value), 4) if isinstance(value, float) else value

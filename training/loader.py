@@ -1,0 +1,152 @@
+"""A trained model in NumPy, for the plot scripts and for a notebook.
+
+    from training import load
+    vae = load("checkpoints/pretrained/train_store_model_conv_num_balls_1_beta_0.5")
+    mean, stddev = vae.encode(images)
+    images = vae.decode(mean)
+"""
+import functools
+
+import numpy as np
+
+import architecture
+import ball_generator
+from architecture import tf
+from training import checkpoints, device, folder
+from training.seeds import Evaluation
+
+ACTIVE_BELOW = 0.9   # a latent is active if its average posterior stddev is lower; the prior's is 1
+FRAMES = 1000        # of the trajectory that it is averaged over
+BATCH = 1000         # images a call of the graph
+TRIES = 5            # to read a checkpoint, while a training replaces it by newer ones
+
+
+def load(path):
+    """The trained model in a run's folder, at its newest whole checkpoint. Raises ValueError, in a sentence, where
+    there is none."""
+    try:
+        flags = folder.read_flags(path)
+        device.load_tensorflow()
+        for _ in range(TRIES):
+            step, prefix = checkpoints.newest(path)
+            if step is None:
+                break
+            try:
+                model = checkpoints.new_model(flags)
+                checkpoints.read_weights(model, prefix)
+            except tf.errors.OpError:
+                continue
+            return TrainedVAE(model, flags, step, path)
+        raise ValueError("it has no whole checkpoint")
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    except OSError as error:
+        raise ValueError(f"{path}: it cannot be read: {error.strerror}") from None
+
+
+class TrainedVAE:
+    """A beta-VAE: NumPy arrays in, NumPy arrays out. Images are [n, 32, 32], or [n, 32, 32, 1], from 0 to 1 (uint8:
+    from 0 to 255).
+
+    flags: those of its run; step: of the training; name: of the run; latents: their number.
+    """
+
+    def __init__(self, model, flags, step, path=None):
+        self.model, self.flags, self.step, self.path = model, flags, step, path
+        self.name = folder.name_of(path, flags) if path else None
+        self.latents = model.latents
+        self._images, self._codes = (tf.TensorSpec((None, *shape), tf.float32) for shape in (
+            ball_generator.IMAGE_SHAPE, (self.latents,)))
+
+    def encode(self, images):
+        """Mean and stddev of the posterior of each image, [n, latents] each."""
+        mean, log_variance = self._call(self._encode, checked(images))
+        return mean, np.exp(log_variance / 2)
+
+    def encode_positions(self, positions):
+        """As `encode`, of the images of balls at positions [n, balls, 2], in box units."""
+        positions = np.asarray(positions, np.float32)
+        mean, log_variance = self._call(self._encode_positions(positions.shape[1]), positions)
+        return mean, np.exp(log_variance / 2)
+
+    def decode(self, z):
+        """The images of codes z [n, latents]: [n, 32, 32], from 0 to 1."""
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latents:
+            raise ValueError(f"codes are [n, {self.latents}]: given {list(z.shape)}")
+        return self._call(self._decode, z)[..., 0]
+
+    def reconstruct(self, images):
+        """The images decoded from the means of their posteriors: [n, 32, 32], from 0 to 1."""
+        return self.decode(self.encode(images)[0])
+
+    def sample(self, n, seed=0):
+        """Images decoded from n codes drawn from the prior: [n, 32, 32], from 0 to 1."""
+        return self.decode(np.random.default_rng(seed).standard_normal((n, self.latents)))
+
+    def reconstruction_loss(self, images, noise):
+        """[n]: each image's cross-entropy with the image of a sampled code, in nats. noise: standard normal,
+        [n, latents]."""
+        return self._call(self._reconstruction_loss, checked(images), np.asarray(noise, np.float32))
+
+    @functools.cached_property
+    def stddev(self):
+        """[latents]: the posterior's stddev, averaged over a trajectory of 1,000 frames, none of the training's."""
+        positions = trajectory(self.flags.num_balls, self.flags.friction, FRAMES)
+        return self.encode_positions(positions)[1].mean(axis=0)
+
+    @functools.cached_property
+    def active(self):
+        """Indices of the active latents, that of the lowest average stddev first."""
+        return np.array([latent for latent in np.argsort(self.stddev) if self.stddev[latent] < ACTIVE_BELOW], int)
+
+    def _call(self, graph, *inputs):
+        """A graph's outputs over inputs [n, ...] each, BATCH at a time, in NumPy."""
+        starts = range(0, max(1, len(inputs[0])), BATCH)
+        parts = [graph(*(values[start:start + BATCH] for values in inputs)) for start in starts]
+        if isinstance(parts[0], tuple):
+            return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+        return np.concatenate(parts)
+
+    @functools.cached_property
+    def _encode(self):
+        return tf.function(self.model.encode, input_signature=[self._images])
+
+    @functools.cached_property
+    def _decode(self):
+        return tf.function(lambda z: tf.sigmoid(self.model.decode(z)), input_signature=[self._codes])
+
+    @functools.cached_property
+    def _reconstruction_loss(self):
+        def loss(images, noise):
+            mean, log_variance = self.model.encode(images)
+            logits = self.model.decode(mean + noise * tf.exp(log_variance / 2))
+            return architecture.reconstruction_loss(images, logits)
+        return tf.function(loss, input_signature=[self._images, self._codes])
+
+    @functools.cache  # noqa: B019 - as long as the model
+    def _encode_positions(self, num_balls):
+        return tf.function(lambda positions: self.model.encode(ball_generator.render(positions)),
+                           input_signature=[tf.TensorSpec((None, num_balls, 2), tf.float32)])
+
+
+def checked(images):
+    """Images as the model takes them, [n, 32, 32, 1] in float32. Raises ValueError for another shape or range."""
+    images = np.asarray(images)
+    shape = ball_generator.IMAGE_SHAPE
+    if images.ndim == 3 and shape[-1] == 1:
+        images = images[..., None]
+    if images.ndim != 4 or images.shape[1:] != shape:
+        n, _, channels = shape
+        raise ValueError(f"images are [n, {n}, {n}] or [n, {n}, {n}, {channels}]: given {list(images.shape)}")
+    if images.dtype == np.uint8:
+        return images.astype(np.float32) / 255
+    if images.size and not (images.dtype.kind in "fiub" and images.min() >= 0 and images.max() <= 1):
+        raise ValueError("images are from 0 to 1, or uint8: "
+                         f"given {images.dtype} from {images.min()} to {images.max()}")
+    return images.astype(np.float32)
+
+
+def trajectory(num_balls, friction, frames):
+    """Positions [frames, balls, 2] of the trajectory that stddevs are averaged over, the same for every model."""
+    return ball_generator.simulate([Evaluation.STDDEV.seed], num_balls, frames, friction)[0]
