@@ -12,7 +12,9 @@ import numpy as np
 import architecture
 import ball_generator
 from architecture import tf
-from training import checkpoints, device, folder
+from training.checkpoints import new_model, newest, read_weights
+from training.device import load_tensorflow
+from training.folder import name_of, read_flags
 from training.seeds import Evaluation
 
 ACTIVE_BELOW = 0.9   # a latent is active if its average posterior stddev is lower; the prior's is 1
@@ -25,15 +27,15 @@ def load(path):
     """The trained model in a run's folder, at its newest whole checkpoint. Raises ValueError, in a sentence, where
     there is none."""
     try:
-        flags = folder.read_flags(path)
-        device.load_tensorflow()
+        flags = read_flags(path)
+        load_tensorflow()
         for _ in range(TRIES):
-            step, prefix = checkpoints.newest(path)
+            step, prefix = newest(path)
             if step is None:
                 break
             try:
-                model = checkpoints.new_model(flags)
-                checkpoints.read_weights(model, prefix)
+                model = new_model(flags)
+                read_weights(model, prefix)
             except tf.errors.OpError:
                 continue
             return TrainedVAE(model, flags, step, path)
@@ -53,7 +55,7 @@ class TrainedVAE:
 
     def __init__(self, model, flags, step, path=None):
         self.model, self.flags, self.step, self.path = model, flags, step, path
-        self.name = folder.name_of(path, flags) if path else None
+        self.name = name_of(path, flags) if path else None
         self.latents = model.latents
         self._images, self._codes = (tf.TensorSpec((None, *shape), tf.float32) for shape in (
             ball_generator.IMAGE_SHAPE, (self.latents,)))
