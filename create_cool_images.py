@@ -59,7 +59,8 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
     figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
     figure.figimage(np.kron(unchanged, square), 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
-    lines = figure.add_axes((0, 0, 1, 1), frameon=False, xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+    lines = figure.add_axes((0, 0, 1, 1), frameon=False, zorder=2, xlim=(0, width), ylim=(height, 0), xticks=[],
+                            yticks=[])
 
     def write(x, y, text, **kwargs):  # in dots from the upper left
         lines.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})

@@ -44,6 +44,9 @@ def draw_scores(title, measured):
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
                              color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
+        for run, numbers in measured:
+            if not numbers["active_latents"]:
+                axis.plot(run.flags.beta, METRICS[key].limits[0] + 0.02, "x", color=plotting.colour_of(run.flags.model))
         axis.set_ylim(METRICS[key].limits)
         axis.set_title(METRICS[key].title, fontsize=12)
         plotting.beta_axis(axis, measured)
@@ -69,7 +72,7 @@ def look_at(flags, run):
         figure = maps.draw_maps(title, maps.response_maps(run.vae, shown), maps.texts_of(run.vae, shown))
         plotting.save(figure, os.path.join(flags.figures, f"response_map_{run.name}.png"), [run], dpi=110)
         animation.save(animation.animate(run.vae, active[:TILES]),
-                       os.path.join(flags.figures, f"traversal_{run.name}.gif"))
+                       os.path.join(flags.figures, f"traversal_{run.name}.gif"), 60)
     else:
         print(f"{run.name}: no latent is active: nothing to draw; its scores are 0, its accuracy chance")
     return scores.measure(run)

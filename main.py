@@ -54,6 +54,7 @@ FLAGS = (  # name, kind, default, help, whether it is part of the experiment
     Flag("seed", whole(0, 2 ** 31 - 1), 0, "all random numbers are a function of it and of the step"),
     Flag("save_every", whole(1), 1000, "steps between checkpoints", False),
     Flag("report_every", whole(1), 2000, "steps between sample images and stddev lines", False),
+    Flag("keep", whole(1), 3, "newest checkpoints that are kept", False),
     Flag("xla", ("auto", "on", "adam", "off"), "auto",
          "what XLA compiles: the whole step, Adam alone, or nothing; auto: the fastest for model and device", False),
     Flag("threads", whole(0), 0, "CPU threads, 0 for all cores", False),

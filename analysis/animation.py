@@ -1,24 +1,32 @@
-"""Animations: an image while one latent at a time goes through the range it takes.
+"""Animations: an image while one latent at a time goes through the range it takes; response maps as they come to be.
 
     frames = animate(vae, latents)
-    save(frames, "figures/traversal_<run>.gif")
+    save(frames, "figures/traversal_<run>.gif", milliseconds=60)
 """
 import os
 
 import numpy as np
+from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from analysis import maps
 from analysis.scores import code_of
+from training import checkpoints, tables
 
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
-COLUMNS, GREYS = 6, 32
+COLUMNS, COLOURS = 6, 40
+MAP = 3                                   # dots a side of a response map's cell
+
+
+def font_of(size):
+    """matplotlib's own font, which has Greek letters."""
+    return ImageFont.truetype(font_manager.findfont("DejaVu Sans"), size)
 
 
 def animate(vae, latents):
     """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in
     the first image of the sample. Above a tile stand latent and stddev, and a bar that shows where in its range it
-    is."""
+    is. There and back."""
     mean, stddev = code_of(vae)
     low, high = maps.ranges(vae, latents).T
     place = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2                       # 0 to 1
@@ -27,7 +35,7 @@ def animate(vae, latents):
                                                                                             axis=3)
     columns = min(COLUMNS, len(latents))
     rows = -(-len(latents) // columns)
-    font = ImageFont.load_default(size=13)
+    font = font_of(13)
     frames = []
     for frame in range(FRAMES):
         canvas = Image.new("L", (columns * (TILE + GAP) - GAP, rows * (TILE + LINE)), 255)
@@ -40,14 +48,39 @@ def animate(vae, latents):
             draw.rectangle((at - 3, top + LINE - 10, at + 3, top + LINE - 3), fill=0)
             canvas.paste(Image.fromarray(tiles[tile, frame]), (left, top + LINE))
         frames.append(np.array(canvas))
-    return frames
+    return frames + frames[-2:0:-1]
 
 
-def save(frames, path, milliseconds=60):
-    """A GIF that goes there and back for ever, whole or not at all, in few greys to keep it small."""
-    steps = GREYS - 1
-    images = [Image.fromarray(np.uint8(np.round(frame / 255 * steps) * (255 / steps)))
-              for frame in frames + frames[-2:0:-1]]
+def grow(run, steps):
+    """Frames, coloured images in NumPy: a run's response maps at the steps of its checkpoints, of the latents that are
+    active at the last."""
+    latents = run.vae.active[:COLUMNS]
+    betas = {row[0]: row[4] for row in tables.read_losses(run.path)[0] if len(row) > 4}
+    found = []
+    for step in steps:
+        checkpoints.read_weights(run.vae.model, os.path.join(run.path, f"ckpt-{step}"))
+        found.append(maps.response_maps(run.vae, latents)["ball"])
+    maps_of, limit = maps.centred(np.array(found))
+    paint = maps.colours()
+    font = font_of(14)
+    side = MAP * maps.GRID
+    frames = []
+    for step, values in zip(steps, maps_of, strict=True):
+        canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, side + LINE), "white")
+        beta = f"   β = {betas.get(step, run.flags.beta):.3g}"
+        ImageDraw.Draw(canvas).text((4, 6), f"step {step:,}{beta}", fill="black", font=font)
+        for place, value in enumerate(values):
+            tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(MAP, axis=0).repeat(MAP, axis=1)
+            canvas.paste(Image.fromarray(tile), (place * (side + GAP), LINE))
+        frames.append(np.array(canvas))
+    return frames + frames[-1:] * 10  # a while at the end
+
+
+def save(frames, path, milliseconds):
+    """A GIF that repeats for ever, whole or not at all, in few colours, the same in all frames, to keep it small."""
+    palette = Image.fromarray(np.concatenate(frames[::5])).convert("RGB").quantize(COLOURS)
+    images = [Image.fromarray(frame).convert("RGB").quantize(palette=palette, dither=Image.Dither.NONE)
+              for frame in frames]
     images[0].save(path + ".new", format="GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     os.replace(path + ".new", path)
     print(path)

@@ -70,10 +70,9 @@ def draw_maps(title, maps, texts):
     """Response maps [latents, rows, columns] by kind, on one colour scale, with a text over each latent's."""
     columns = min(5, len(texts))
     blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
-    sketch = 1.5 * (len(maps) > 1)
-    figure = plotting.figure(figsize=(max(7, 2.4 * columns + 1.2), (2.4 * len(maps) + 0.8) * blocks + 1.3 + sketch))
-    parts = figure.subfigures(1 + bool(sketch), 1, squeeze=False,
-                              height_ratios=[(2.4 * len(maps) + 0.8) * blocks + 1.3] + [sketch] * bool(sketch))[:, 0]
+    heights = [(2.2 * len(maps) + 0.8) * blocks + 1] + [1.4] * (len(maps) > 1)
+    figure = plotting.figure(figsize=(max(8, 2.3 * columns + 1.2), sum(heights)))
+    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
     axes = parts[0].subplots(blocks * len(maps), columns, squeeze=False)
     limit = max(centred(values)[1] for values in maps.values())
     for axis in axes.flat:
@@ -93,10 +92,10 @@ def draw_maps(title, maps, texts):
             axis.tick_params(labelsize=8, length=2)
             if row == 0:
                 axis.set_title(texts[number], fontsize=9)
-    parts[0].colorbar(image, ax=axes, shrink=0.6, label="posterior mean, centred")
+    parts[0].colorbar(image, ax=axes, shrink=0.6, label="posterior mean, centred", aspect=15)
     parts[0].suptitle(title, fontsize=11)
     parts[0].supxlabel(CAPTION[len(maps)], fontsize=9)
-    if sketch:
+    if len(maps) > 1:
         draw_factors(parts[1])
     return figure
 

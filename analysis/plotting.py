@@ -55,11 +55,8 @@ def series_of(run):
 
 
 def series(measured):
-    """(model, variant) -> its rows, models in the order of MODELS; plain variants first."""
-    found = runs.groups(measured, series_of)
-    order = list(MODELS)
-    return dict(sorted(found.items(), key=lambda item: (
-        order.index(item[0][0]) if item[0][0] in order else len(order), item[0])))
+    """(model, variant) -> its rows."""
+    return runs.groups(measured, series_of)
 
 
 def label_of(model, variant):

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 from tqdm import tqdm
 
+from architecture import MODELS
 from training import folder, loader, tables
 from training.flags import TRAIN_DIR, Flag, parse, path
 from training.process import ROOT, refuse
@@ -43,7 +44,8 @@ class Run:
         seed."""
         rest = self.name.partition(f"_beta_{self.flags.beta}")[2].replace("_friction", "", 1)
         rest = re.sub(r"_seed_\d+$", "", rest)
-        return re.sub(r"beta start ([\d.]+)", r"annealed from β \1", rest.replace("_", " ").strip())
+        return re.sub(r"beta start ([\d.]+)", lambda found: f"annealed from β {float(found[1]):g}",
+                      rest.replace("_", " ").strip())
 
     @property
     def data_set(self):
@@ -60,9 +62,10 @@ def parse_flags(description, words=None, table=FLAGS):
 
 @functools.cache
 def runs_of(train_dir):
-    """Every run under a prefix, read once a process. Says which folders are left out, and why."""
+    """Every run under a prefix, read once a process: data set by data set, models in their order. Says which folders
+    are left out, and why."""
     found, without = [], 0
-    for place in folder.find(train_dir):
+    for place in progress(folder.find(train_dir), "loading"):
         try:
             run = read(place)
         except ValueError as error:
@@ -70,6 +73,9 @@ def runs_of(train_dir):
             continue
         found.append(run)
         without += run.vae is None
+    order = list(MODELS)
+    found.sort(key=lambda run: (run.data_set, order.index(run.flags.model) if run.flags.model in order else len(order),
+                                run.flags.model, run.variant, run.flags.beta, run.flags.seed))
     if without:
         print(f"{without} of {len(found)} runs come without weights: they are drawn from their numbers")
     if not found:

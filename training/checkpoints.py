@@ -17,8 +17,6 @@ from training.folder import write_whole
 from training.process import first_line
 from training.seeds import Purpose
 
-KEPT = 3  # checkpoints a folder
-
 
 def new_model(flags):
     """The model of a run at step 0."""
@@ -84,8 +82,8 @@ def newest(path):
     return None, None
 
 
-def save(checkpoint, path, step):
-    """Write a tf.train.Checkpoint as ckpt-<step>, and drop all but the newest few.
+def save(checkpoint, path, step, keep=1):
+    """Write a tf.train.Checkpoint as ckpt-<step>, and drop all but the newest `keep`.
 
     Written aside, then moved in with the index last; nothing of it depends on the clock. Raises OSError or
     tf.errors.OpError, the older ones untouched, where the disk does not take it.
@@ -107,7 +105,7 @@ def save(checkpoint, path, step):
         shutil.rmtree(aside, ignore_errors=True)
     # What tf.train.latest_checkpoint reads; TensorFlow's own writer adds the time of day.
     write_whole(os.path.join(path, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')
-    for old in [old for old in steps(path) if old <= step][KEPT:]:
+    for old in [old for old in steps(path) if old <= step][keep:]:
         for file in reversed(_files(os.path.join(path, f"ckpt-{old}"))):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(file)

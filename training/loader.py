@@ -57,8 +57,7 @@ class TrainedVAE:
         self.model, self.flags, self.step, self.path = model, flags, step, path
         self.name = name_of(path, flags) if path else None
         self.latents = model.latents
-        self._images, self._codes = (tf.TensorSpec((None, *shape), tf.float32) for shape in (
-            ball_generator.IMAGE_SHAPE, (self.latents,)))
+        self._images, self._codes = ball_generator.IMAGE_SHAPE, (self.latents,)
 
     def encode(self, images):
         """Mean and stddev of the posterior of each image, [n, latents] each."""
@@ -102,21 +101,21 @@ class TrainedVAE:
         """Indices of the active latents, that of the lowest average stddev first."""
         return np.array([latent for latent in np.argsort(self.stddev) if self.stddev[latent] < ACTIVE_BELOW], int)
 
-    def _call(self, graph, *inputs):
+    def _call(self, compute, *inputs):
         """A graph's outputs over inputs [n, ...] each, BATCH at a time, in NumPy."""
         starts = range(0, max(1, len(inputs[0])), BATCH)
-        parts = [graph(*(values[start:start + BATCH] for values in inputs)) for start in starts]
-        if isinstance(parts[0], tuple):
+        parts = [compute(*(tf.constant(values[start:start + BATCH]) for values in inputs)) for start in starts]
+        if isinstance(parts[0], (list, tuple)):
             return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
         return np.concatenate(parts)
 
     @functools.cached_property
     def _encode(self):
-        return tf.function(self.model.encode, input_signature=[self._images])
+        return graph(self.model.encode, self._images)
 
     @functools.cached_property
     def _decode(self):
-        return tf.function(lambda z: tf.sigmoid(self.model.decode(z)), input_signature=[self._codes])
+        return graph(lambda z: tf.sigmoid(self.model.decode(z)), self._codes)
 
     @functools.cached_property
     def _reconstruction_loss(self):
@@ -124,12 +123,17 @@ class TrainedVAE:
             mean, log_variance = self.model.encode(images)
             logits = self.model.decode(mean + noise * tf.exp(log_variance / 2))
             return architecture.reconstruction_loss(images, logits)
-        return tf.function(loss, input_signature=[self._images, self._codes])
+        return graph(loss, self._images, self._codes)
 
     @functools.cache  # noqa: B019 - as long as the model
     def _encode_positions(self, num_balls):
-        return tf.function(lambda positions: self.model.encode(ball_generator.render(positions)),
-                           input_signature=[tf.TensorSpec((None, num_balls, 2), tf.float32)])
+        return graph(lambda positions: self.model.encode(ball_generator.render(positions)), (num_balls, 2))
+
+
+def graph(function, *shapes):
+    """A TensorFlow graph of a function of arrays [n, *shape] in float32."""
+    signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
+    return tf.function(function, input_signature=signature).get_concrete_function()
 
 
 def checked(images):

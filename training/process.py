@@ -57,6 +57,7 @@ if script and os.path.abspath(script).startswith(ROOT + os.sep) or any(
 def run(main):
     """Call a script's main and return its exit code."""
     open_streams()
+    end_with_sweep()
     try:
         code = main()
         sys.stdout.flush()
@@ -86,9 +87,9 @@ def stops():
 
 
 def sweep():
-    """The process of the sweep that this one belongs to and its place among those that run, from 0; None without."""
-    pid, _, slot = os.environ.get("RUN_SWEEP", "").partition(" ")
-    return (int(pid), int(slot)) if pid.isdecimal() and slot.isdecimal() else None
+    """The process of the sweep that this one belongs to, and the level from which it shows messages; None without."""
+    pid, _, level = os.environ.get("RUN_SWEEP", "").partition(" ")
+    return (int(pid), int(level)) if pid.isdecimal() and level.isdecimal() else None
 
 
 def end_with_sweep():

@@ -1,8 +1,9 @@
-"""How a training shows where it is: a bar on a terminal, lines elsewhere.
+"""How a training or a sweep shows where it is: bars on a terminal, lines elsewhere. One process draws all bars.
 
     with Bar(flags, name, step) as bar:
         bar.show(step, reconstruction, kl)
 """
+import contextlib
 import logging
 import os
 import sys
@@ -23,51 +24,64 @@ def on_terminal():
 
 
 def screen_level():
-    """The level from which a run's messages go to the screen: where bars of a sweep share it, only warnings do."""
-    return logging.WARNING if on_terminal() and process.sweep() else logging.INFO
+    """The level from which a run's messages go to the screen: of a sweep that shows bars, only warnings do."""
+    _, level = process.sweep() or (None, logging.INFO)
+    return level
+
+
+def say(text, stream=None):
+    """Print a line, on stdout by default, above the bars that are there. A screen that is gone, as when its window was
+    closed, ends nothing."""
+    stream = stream or sys.stdout
+    with contextlib.suppress(OSError, ValueError):
+        tqdm.write(text, file=stream)
+        stream.flush()
 
 
 class Bar:
-    """A run's progress. level: that of a line that repeats what the bar shows."""
+    """A run's progress. level: that of a line that repeats what the bar shows. line: of the screen, where a sweep shows
+    several."""
 
-    def __init__(self, flags, name, step):
+    def __init__(self, flags, name, step, line=0):
         shown = on_terminal()
         self.level = logging.DEBUG if shown else logging.INFO
         _, _, rest = name.partition(f"_beta_{flags.beta}")
         label = f"{flags.model} {flags.num_balls} β{flags.beta:g}{rest.replace('_', ' ')}"
-        _, slot = process.sweep() or (None, 0)
         self.bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
-                        position=slot, disable=not shown, smoothing=0.05, bar_format=FORMAT,
+                        position=line, leave=line == 0, disable=not shown, smoothing=0.05, bar_format=FORMAT,
                         desc=label if len(label) < 27 else label[:25] + "…")
 
     def __enter__(self):
         return self
 
     def __exit__(self, *error):
-        self.bar.close()
+        self.close()
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.bar.close()
 
     def show(self, step, reconstruction, kl):
-        self.bar.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
-        self.bar.update(step - self.bar.n)
+        with contextlib.suppress(OSError):
+            self.bar.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
+            self.bar.update(step - self.bar.n)
 
 
 class Line:
-    """How far a sweep is: below the bars of its trainings, or a line whenever one has ended."""
+    """How far a sweep is: above the bars of its trainings, or a line whenever one has ended."""
 
-    def __init__(self, position):
+    def __init__(self):
         self.ended = 0
-        self.bar = tqdm(bar_format="{desc}", file=sys.stdout, position=position, dynamic_ncols=True,
-                        disable=not on_terminal())
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.bar.close()
+        self.bar = tqdm(bar_format="{desc}", file=sys.stdout, position=0, dynamic_ncols=True, disable=not on_terminal())
 
     def show(self, text, ended):
-        if not self.bar.disable:
-            self.bar.set_description_str(text)
-        elif ended != self.ended:
-            print(f"run: {text}", flush=True)
-        self.ended = ended
+        with contextlib.suppress(OSError):
+            if not self.bar.disable:
+                self.bar.set_description_str(text)
+            elif ended != self.ended:
+                print(f"run: {text}", flush=True)
+            self.ended = ended
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            self.bar.close()

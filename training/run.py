@@ -116,7 +116,7 @@ class Run:
             if not np.isfinite(variable.numpy()).all():
                 raise FloatingPointError(f"weights are not finite after step {step}")
         self.records.events.flush()
-        checkpoints.save(self.checkpoint, self.path, step)
+        checkpoints.save(self.checkpoint, self.path, step, self.flags.keep)
         self.saved = step
 
     def end(self, step, stopped):

@@ -17,17 +17,16 @@ Exit codes: 0 all trained and drawn, 1 something failed, 2 refused as asked, 128
 """
 import argparse
 import itertools
+import logging
 import os
 import shlex
 import subprocess
 import sys
-import threading
 import time
-from collections import deque
 
 import main
 from architecture import MODELS
-from training import process, progress, tables
+from training import jobs, process, progress
 from training.device import import_cv2, visible_gpus
 from training.flags import Flag, boolean, name, parse, parse_known, parser_of, path, whole
 from training.folder import check_writable, locate
@@ -40,7 +39,6 @@ FLAGS = (
     Flag("task", whole(0), None, "train the experiment of this number alone", False),
     Flag("list", boolean, False, "print the commands and train nothing", False),
 )
-PAUSE = 0.2  # seconds between two looks at the trainings
 
 
 def names():
@@ -82,125 +80,55 @@ def jobs_and_threads(count, gpus):
     """How many of `count` trainings run at a time, and how many threads each has: on CPUs one-threaded ones waste
     least; of GPUs each is shared by three, which a single one leaves idle. JOBS decides otherwise."""
     cores = len(os.sched_getaffinity(0))
-    jobs = 3 * len(gpus) if gpus else cores
+    at_a_time = 3 * len(gpus) if gpus else cores
     if os.environ.get("JOBS"):
         try:
-            jobs = whole(1)(os.environ["JOBS"])
+            at_a_time = whole(1)(os.environ["JOBS"])
         except argparse.ArgumentTypeError as error:
             process.refuse(f"JOBS: {error}")
-    jobs = min(jobs, count)
-    return jobs, max(1, cores // jobs)
+    at_a_time = min(at_a_time, count)
+    return at_a_time, max(1, cores // at_a_time)
 
 
-class Sweep:
-    """The trainings that wait, run, and have ended."""
-
-    def __init__(self, commands, runs, jobs, gpus):
-        """commands: one a training. runs: their flags. jobs: how many at a time. gpus: to be shared out."""
-        self.waiting = deque(zip(commands, runs, strict=True))
-        self.runs, self.gpus = runs, gpus
-        self.slots = {slot: None for slot in range(jobs)}
-        self.failed, self.ended = [], 0
-
-    def start(self, slot):
-        """Start the next training that waits."""
-        command, flags = self.waiting.popleft()
-        env = {**os.environ, "RUN_SWEEP": f"{os.getpid()} {slot}"}
-        if self.gpus:
-            env["CUDA_VISIBLE_DEVICES"] = self.gpus[slot % len(self.gpus)]
-        child = subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True, errors="replace",
-                                 stdin=subprocess.DEVNULL)
-        said = deque(maxlen=1)
-        listener = threading.Thread(target=listen, args=(child.stderr, said))
-        listener.start()
-        self.slots[slot] = child, flags, said, listener
-
-    def look(self, stopped):
-        """Note which trainings have ended, and start others in their places, unless there was a signal."""
-        for slot, running in self.slots.items():
-            if running and running[0].poll() is not None:
-                child, flags, said, listener = running
-                listener.join()
-                self.slots[slot] = None
-                self.ended += 1
-                if child.returncode and not stopped:
-                    why = said[0] if said else "killed, perhaps for want of memory" if child.returncode == -9 else ""
-                    self.failed.append(f"{name(flags, main.FLAGS)} failed, exit code {child.returncode}: {why}")
-            if not self.slots[slot] and self.waiting and not stopped:
-                self.start(slot)
-        return any(self.slots.values())
-
-    def signal(self, number):
-        for running in self.slots.values():
-            if running:
-                running[0].send_signal(number)
-
-    def said(self):
-        """How far it is, in words: trainings done, and the time left at the speed that each model has had so far."""
-        left, speeds = {}, {}
-        for flags in self.runs:
-            rows, _ = tables.read_losses(locate(flags, main.FLAGS))
-            step, seconds = (rows[-1][0], rows[-1][3]) if rows else (0, 0)
-            left[flags.model] = left.get(flags.model, 0) + max(0, flags.max_step - step)
-            if step:
-                speeds.setdefault(flags.model, []).append(seconds / step)
-        text = f"{self.ended - len(self.failed)} of {len(self.runs)} trained"
-        if set(left) <= set(speeds) and any(left.values()):
-            seconds = sum(left[model] * sum(speeds[model]) / len(speeds[model]) for model in left) / len(self.slots)
-            text += f", {seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min left"
-        return text
-
-
-def listen(stream, said):
-    """Hand on what a training writes to stderr; said: takes its last line."""
-    for line in stream:
-        sys.stderr.write(line)
-        sys.stderr.flush()
-        if line.strip():
-            said.append(line.strip())
-
-
-def train(sweep, stopped):
-    """Train all that wait, until a signal is in stopped, which is handed on to the trainings."""
-    handed, due = 0, 0.0
-    with progress.Line(len(sweep.slots)) as line:
-        while sweep.look(stopped):
-            for number in stopped[handed:]:
-                sweep.signal(number)
-                handed += 1
-            if time.monotonic() > due or sweep.ended != line.ended:
-                line.show(sweep.said(), sweep.ended)
-                due = time.monotonic() + 10
-            time.sleep(PAUSE)
-        line.show(sweep.said(), sweep.ended)
+def trainings_of(experiments, rest):
+    """The trainings of experiments; rest: words that go to all of them."""
+    trainings = []
+    for experiment in experiments:
+        flags = flags_of(experiment, rest)
+        command = [sys.executable, "main.py", *words_of(experiment), *rest]
+        trainings.append(jobs.Training(flags, name(flags, main.FLAGS), locate(flags, main.FLAGS), command))
+    if len({training.name for training in trainings}) < len(trainings):
+        process.refuse("two of these experiments have one name; give them a --train_dir each, in two sweeps")
+    return trainings
 
 
 def draw(flags, stopped):
     """Draw what there is, in one process. Returns what failed, a line each."""
     command = [sys.executable, "-m", "analysis.draw", f"--train_dir={flags.train_dir}", f"--figures={flags.figures}"]
-    child = subprocess.Popen(command, cwd=process.ROOT, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} 0"})
+    child = subprocess.Popen(command, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
     while child.poll() is None:
         if stopped:
             child.terminate()
-        time.sleep(PAUSE)
-    return [f"drawing failed, exit code {child.returncode}"] if child.returncode and not stopped else []
+        time.sleep(jobs.PAUSE)
+    code = child.returncode
+    return [f"drawing failed, exit code {code}"] if code and not (stopped and (code < 0 or code > 128)) else []
 
 
 def run(words=None):
     """Do what a command line asks for; words: by default this process's. Returns the exit code."""
+    os.chdir(process.ROOT)
     flags, experiments = parse_sweep(words)
-    runs = [flags_of(experiment, rest_of(flags)) for experiment in experiments]
-    task = task_of(flags, len(runs))
-    gpus = visible_gpus()
-    jobs, threads = jobs_and_threads(len(runs), gpus)
+    task = task_of(flags, len(experiments))
+    gpus, cores = visible_gpus(), len(os.sched_getaffinity(0))
+    at_a_time, threads = jobs_and_threads(len(experiments), gpus)
     if task is not None:
-        threads = os.environ.get("SLURM_CPUS_PER_TASK", len(os.sched_getaffinity(0)))
+        threads = os.environ.get("SLURM_CPUS_PER_TASK", cores)
     rest = rest_of(flags)
     if not gpus and not flags.threads and not flags.list:
         rest.append(f"--threads={threads}")
-    commands = [[sys.executable, "main.py", *words_of(experiment), *rest] for experiment in experiments]
+    trainings = trainings_of(experiments, rest)
     if flags.list:
-        print("\n".join(map(shlex.join, commands)))
+        print("\n".join(shlex.join(training.command) for training in trainings))
         return 0
 
     try:
@@ -209,27 +137,26 @@ def run(words=None):
         process.refuse(str(error))
     if gpus:  # those that TensorFlow does not find end here, before anything starts
         finds = "import sys; from training import device; sys.exit(0 if device.load_tensorflow() else 2)"
-        code = subprocess.run([sys.executable, "-c", finds], cwd=process.ROOT).returncode
+        code = subprocess.run([sys.executable, "-c", finds]).returncode
         if code:
-            return code
+            return code if code > 0 else 1
     if task is not None:  # this process becomes the training, and gets its signals
-        os.chdir(process.ROOT)
-        os.execv(sys.executable, commands[task])
+        os.execv(sys.executable, trainings[task].command)
     check_writable(flags.figures)
 
     with process.stops() as stopped:
-        where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{threads} of {os.cpu_count()} cores each"
-        print(f"run: {len(runs)} experiments, {jobs} at a time, on {where}", flush=True)
-        sweep = Sweep(commands, runs, jobs, gpus)
-        train(sweep, stopped)
-        failed = sweep.failed if stopped else sweep.failed + draw(flags, stopped)
+        where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{threads} of {cores} cores each"
+        progress.say(f"run: {len(trainings)} experiments, {at_a_time} at a time, on {where}")
+        jobs.train(trainings, at_a_time, gpus, stopped)
+        failed = [*filter(None, (training.failure(stopped) for training in trainings))]
+        failed += [] if stopped else draw(flags, stopped)
     if failed:
-        print("run: failed:", *failed, sep="\n")
+        progress.say("\n".join(["run: failed:", *failed]))
     if stopped:
-        print("run: stopped; the same command " + "without --restart " * flags.restart + "resumes")
+        progress.say("run: stopped; the same command " + "without --restart " * flags.restart + "resumes")
         return 128 + stopped[0]
     if not failed:
-        print("run: all trained and drawn")
+        progress.say("run: all trained and drawn")
     return 1 if failed else 0
 
 

@@ -1,0 +1,112 @@
+"""What beta does: for each model, the most active latents at every beta.
+
+    python create_beta_images.py --train_dir=./checkpoints/train_store --figures=figures
+
+writes beta_<model>_<data set>.png: a row a beta; in it the three latents of lowest average stddev, each as its response
+map (one ball) and as the image that it edits, going through the range that it takes. Of several seeds, the first is
+shown. what_beta_does.png is the same of conv on one ball, at a few betas, with every active latent. And for every run
+that kept 20 checkpoints or more (main.py --keep=1000), code_<run>.gif: its response maps as they come to be.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+
+import numpy as np
+
+from analysis import animation, maps, plotting, runs, scores
+from training import checkpoints, process
+
+LATENTS, VALUES = 3, 5
+OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
+
+
+def rows_of(run, most=LATENTS):
+    """The most active latents of a run: (latent, stddev, response map or None, images [values, 32, 32]) each."""
+    mean, stddev = scores.code_of(run.vae)
+    average = stddev.mean(axis=0)
+    latents = [latent for latent in np.argsort(average) if average[latent] < scores.ACTIVE_BELOW][:most]
+    if not latents:
+        return []
+    responses = [None] * len(latents)
+    if run.flags.num_balls == 1:
+        responses = maps.response_maps(run.vae, latents)["ball"]
+    low, high = maps.ranges(run.vae, latents).T
+    images = maps.traverse(run.vae, mean[0], latents, np.linspace(low, high, VALUES, axis=1))
+    return list(zip(latents, average[latents], responses, images, strict=True))
+
+
+def draw(title, lines):
+    """lines: (label, rows_of a run) each."""
+    with_maps = any(response is not None for _, rows in lines for _, _, response, _ in rows)
+    group = with_maps + VALUES  # columns of a latent
+    widths = ([1] * group + [0.35]) * LATENTS
+    figure = plotting.figure(figsize=(sum(widths) * 0.72 + 1.3, len(lines) * 0.95 + 0.8))
+    grid = figure.subplots(len(lines), len(widths), width_ratios=widths, squeeze=False)
+    for axis in grid.flat:
+        axis.axis("off")
+    limit = max([maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows if response is not None],
+                default=1)
+    for line, (label, rows) in zip(grid, lines, strict=True):
+        line[0].text(-0.2, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=11)
+        if not rows:
+            line[0].text(0, 0.5, "no latent is active: the model has collapsed", va="center", fontsize=10,
+                         transform=line[0].transAxes)
+        for number, (latent, stddev, response, images) in enumerate(rows):
+            axes = line[number * (group + 1):][:group]
+            axes[0].set_title(f"$z_{{{latent}}}$, stddev {stddev:.2f}", fontsize=9, loc="left", pad=3)
+            if response is not None:
+                axes[0].imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
+            for axis, image in zip(axes[with_maps:], images, strict=True):
+                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def draw_overview(title, lines):
+    """lines: (label, rows_of a run) each."""
+    columns = MAPS + VALUES
+    figure = plotting.figure(figsize=(columns * 1.02 + 2.2, len(lines) * 1.02 + 1))
+    grid = figure.subplots(len(lines), columns + 1, width_ratios=[1] * MAPS + [0.3] + [1] * VALUES, squeeze=False)
+    for axis in grid.flat:
+        axis.axis("off")
+    limit = max(maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows)
+    for line, (label, rows) in zip(grid, lines, strict=True):
+        line[0].text(-0.15, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=13)
+        for axis, (_, _, response, _) in zip(line, rows, strict=False):
+            axis.imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
+        for axis, image in zip(line[MAPS + 1:], rows[0][-1], strict=True):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+    for axis, text in (grid[0, 0], "each active latent's mean over the ball's position"), (
+            grid[0, MAPS + 1], "the first of them, going through its range"):
+        axis.text(0, 1.12, text, fontsize=12, transform=axis.transAxes).set_in_layout(False)
+    figure.suptitle(title, fontsize=14)
+    return figure
+
+
+def draw_all(flags):
+    found = [(run,) for run in runs.runs_of(flags.train_dir) if run.vae]
+    for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
+        shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
+        shown.sort(key=lambda run: (run.variant, run.flags.beta))
+        lines = [(f"$\\beta$ = {run.flags.beta:g}" + f",\n{run.variant}" * bool(run.variant), rows_of(run))
+                 for run in runs.progress(shown, f"beta_{model}_{data}")]
+        title = f"What $\\beta$ does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
+        plotting.save(draw(title, lines), os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
+        if (data, model) == ("one_ball", "conv"):
+            chosen = [(label, rows_of(run, MAPS)) for run, (label, rows) in zip(shown, lines, strict=True)
+                      if rows and (run.variant or run.flags.beta in OVERVIEW)]
+            if chosen:
+                plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
+                              os.path.join(flags.figures, "what_beta_does.png"), shown)
+    for run, in found:
+        steps = checkpoints.steps(run.path)
+        if len(steps) >= 20 and run.flags.num_balls == 1:
+            frames = animation.grow(run, sorted(steps))
+            animation.save(frames, os.path.join(flags.figures, f"code_{run.name}.gif"), 100)
+    return bool(found)
+
+
+main = plotting.script(__doc__, draw_all)
+if __name__ == "__main__":
+    sys.exit(process.run(main))

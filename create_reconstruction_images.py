@@ -1,0 +1,61 @@
+"""What every model makes of the same images, and of codes drawn from the prior.
+
+    python create_reconstruction_images.py --train_dir=./checkpoints/train_store --figures=figures
+
+writes reconstructions_<data set>.png: in the first row six test images, below, a row for every model and beta, their
+reconstructions from the posterior mean and six samples from the prior. Of several seeds, the first is shown.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+
+import ball_generator
+from analysis import plotting, runs
+from training import process
+from training.seeds import Evaluation
+
+IMAGES, EVERY = 6, 40  # test images, and frames of the trajectory from one to the next
+
+
+def test_images(num_balls, friction):
+    """[IMAGES, 32, 32], none of the training's."""
+    positions = ball_generator.simulate([Evaluation.IMAGES.seed], num_balls, IMAGES * EVERY, friction)[0, ::EVERY]
+    return ball_generator.render(positions).numpy()[..., 0]
+
+
+def draw(title, images, rows):
+    """images: [n, 32, 32]. rows: (label, reconstructions [n, 32, 32], samples [n, 32, 32]) each."""
+    n = len(images)
+    figure = plotting.figure(figsize=(2 * n * 0.8 + 2.6, (len(rows) + 1) * 0.85 + 0.9))
+    grid = figure.subplots(len(rows) + 1, 2 * n + 1, width_ratios=[1] * n + [0.3] + [1] * n, squeeze=False)
+    for line, (label, left, right) in zip(grid, [("test images", images, None), *rows], strict=True):
+        for axis in line:
+            axis.axis("off")
+        for axis, image in zip(line, [*left, None, *(right if right is not None else [None] * n)], strict=True):
+            if image is not None:
+                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        line[0].text(-0.15, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=10)
+    grid[0, n + 1].text(0, 0.5, "below: samples from the prior", va="center", transform=grid[0, n + 1].transAxes,
+                        fontsize=10).set_in_layout(False)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def draw_all(flags):
+    found = [(run,) for run in runs.runs_of(flags.train_dir) if run.vae]
+    for data, rows in runs.groups(found, lambda run: run.data_set).items():
+        points = runs.groups(rows, lambda run: (*plotting.series_of(run), run.flags.beta))
+        shown = [mine[0][0] for mine in points.values()]
+        images = test_images(shown[0].flags.num_balls, shown[0].flags.friction)
+        lines = [(f"{plotting.label_of(*plotting.series_of(run))}, $\\beta$ = {run.flags.beta:g}",
+                  run.vae.reconstruct(images), run.vae.sample(IMAGES)) for run in shown]
+        steps = ", ".join(f"{step:,}" for step in sorted({run.step for run in shown}))
+        title = f"Reconstructions and samples: {plotting.data_set(shown[0].flags)}, step {steps}"
+        plotting.save(draw(title, images, lines), os.path.join(flags.figures, f"reconstructions_{data}.png"), shown)
+    return bool(found)
+
+
+main = plotting.script(__doc__, draw_all)
+if __name__ == "__main__":
+    sys.exit(process.run(main))

@@ -1,0 +1,74 @@
+"""How each run learns: the plateau, where it is left, and what the last steps gain.
+
+    python create_training_curves.py --train_dir=./checkpoints/train_store --figures=figures
+
+writes training_curves_<data set>.png from every run's losses.csv: the reconstruction loss above the entropy floor of
+the images, on a log axis, against steps; a panel a model, a colour a beta, a line a run.
+"""
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+
+import numpy as np
+from matplotlib import colormaps
+
+import create_error_graph
+from analysis import plotting, runs
+from training import process, tables
+
+STEPS = 1000  # that a point is the mean over
+
+
+def curve(path):
+    """Steps and mean reconstruction loss of a run, [points] each; every row of losses.csv weighs as many steps as it
+    is the mean over."""
+    rows, _ = tables.read_losses(path)
+    step, loss = np.array([row[:2] for row in rows], float).reshape(-1, 2).T
+    weight = np.diff(step, prepend=0)
+    block = ((step - 1) // STEPS).astype(int)
+    total = np.bincount(block, weight)
+    seen = total > 0
+    return np.bincount(block, weight * step)[seen] / total[seen], np.bincount(block, weight * loss)[seen] / total[seen]
+
+
+def draw(title, curves, floor):
+    """curves: (run, steps, losses) each. floor: nats per image."""
+    models = runs.groups(curves, lambda run: run.flags.model)
+    betas = sorted({run.flags.beta for run, *_ in curves})
+    colours = dict(zip(betas, colormaps["plasma"](np.linspace(0, 0.85, len(betas))), strict=True))
+    figure = plotting.figure(figsize=(4 * len(models) + 0.8, 4.4))
+    panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
+    for axis, (model, rows) in zip(panels, models.items(), strict=True):
+        for run, steps, losses in rows:
+            label = f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+            axis.plot(steps, losses - floor, color=colours[run.flags.beta], linewidth=1,
+                      linestyle="--" if run.variant else "-", label=label)
+        axis.set(title=model, xlabel="step", yscale="log")
+        axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
+        plotting.plain_ticks(axis.yaxis)
+        axis.grid(alpha=0.25, which="both")
+    panels[0].set_ylabel(f"reconstruction loss above {floor:.2f},\nthe entropy floor (nats per image)")
+    handles = {}
+    for axis in panels:
+        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
+    figure.suptitle(title, fontsize=11)
+    return figure
+
+
+def draw_all(flags):
+    curves = [(run, *curve(run.path)) for run in runs.runs_of(flags.train_dir)]
+    curves = [row for row in curves if len(row[1])]
+    for data, rows in runs.groups(curves, lambda run: run.data_set).items():
+        _, floor = create_error_graph.images_of(rows[0][0].flags.num_balls, rows[0][0].flags.friction)
+        title = f"How each run learns: {plotting.data_set(rows[0][0].flags)}, one line a seed"
+        plotting.save(draw(title, rows, floor), os.path.join(flags.figures, f"training_curves_{data}.png"),
+                      [run for run, *_ in rows])
+    return bool(curves)
+
+
+main = plotting.script(__doc__, draw_all)
+if __name__ == "__main__":
+    sys.exit(process.run(main))

@@ -1,0 +1,127 @@
+"""Trainings as processes, several at a time.
+
+    train(trainings, at_a_time, gpus, stopped)
+    failed = [training.failure(stopped) for training in trainings]
+"""
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter, deque
+
+from training import progress, tables
+
+PAUSE, LOOK = 0.2, 5  # seconds between two looks at whether a training has ended, and at how far they are
+
+
+class Training:
+    """A run with these flags, name and folder, and the command that trains it. child: its process, once there is one;
+    code: the exit code, once it has ended. step, reconstruction, kl, seconds: the last row of its losses.csv."""
+
+    def __init__(self, flags, name, path, command):
+        self.flags, self.name, self.path, self.command = flags, name, path, command
+        self.child = self.code = self.bar = None
+        self.said = deque(maxlen=1)  # its last line on stderr
+
+    def read(self):
+        try:
+            rows, _ = tables.read_losses(self.path)
+        except OSError:  # which the training itself tells
+            rows = []
+        self.step, self.reconstruction, self.kl, self.seconds = rows[-1][:4] if rows else (0, 0, 0, 0)
+
+    def start(self, slot, gpus):
+        """Start it in a slot, a number from 0 that no other has while it runs; the slots share the GPUs."""
+        level = logging.WARNING if progress.on_terminal() else logging.INFO
+        env = {**os.environ, "RUN_SWEEP": f"{os.getpid()} {level}"}
+        if gpus:
+            env["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
+        try:
+            self.child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                          stderr=subprocess.PIPE, text=True, errors="replace")
+        except OSError as error:
+            self.code, self.said = 1, [f"it could not be started: {error.strerror}"]
+            return
+        self.bar = progress.Bar(self.flags, self.name, self.step, line=1 + slot)
+        self.listeners = [threading.Thread(target=self.listen, args=pair) for pair in (
+            (self.child.stdout, sys.stdout), (self.child.stderr, sys.stderr))]
+        for listener in self.listeners:
+            listener.start()
+
+    def listen(self, stream, screen):
+        """Hand on what it writes."""
+        for line in stream:
+            progress.say(line.rstrip("\n"), screen)
+            if screen is sys.stderr and line.strip():
+                self.said.append(line.strip())
+
+    def runs(self):
+        """Whether it still does."""
+        if self.code is None and self.child.poll() is not None:
+            for listener in self.listeners:
+                listener.join()
+            self.bar.close()
+            self.read()
+            self.code = self.child.returncode
+        return self.code is None
+
+    def failure(self, stopped):
+        """What went wrong, in a line; None where nothing did, or where one of the signals in stopped ended it."""
+        if self.code in (None, 0) or any(self.code in (-number, 128 + number) for number in stopped):
+            return None
+        why = "".join(self.said)
+        if self.code == -signal.SIGKILL:
+            why = "killed, perhaps for want of memory"
+        elif self.code < 0:
+            why = signal.strsignal(-self.code)
+        return f"{self.name} failed, exit code {self.code}" + f": {why}" * bool(why)
+
+
+def progress_of(trainings, at_a_time):
+    """How many are trained, and how long the others will take, in words: at the speed that each model has had so far,
+    or, of one that has not yet had any, at the slowest of the others."""
+    text = f"{sum(training.code == 0 for training in trainings)} of {len(trainings)} trained"
+    steps, seconds = Counter(), Counter()  # by model
+    for training in trainings:
+        steps[training.flags.model] += training.step
+        seconds[training.flags.model] += training.seconds
+    speeds = {model: seconds[model] / steps[model] for model in steps if steps[model]}
+    left = [max(0, training.flags.max_step - training.step) * speeds.get(training.flags.model, max(speeds.values()))
+            for training in trainings if training.code is None] if speeds else []
+    if left:
+        minutes = round(max(sum(left) / at_a_time, *left) / 60)
+        text += f", {'less than ' * (len(speeds) < len(steps))}{minutes // 60} h {minutes % 60} min left"
+    return text
+
+
+def train(trainings, at_a_time, gpus, stopped):
+    """Train all of them, some at a time, until a signal is in stopped, which is handed on to those that run."""
+    waiting, slots, handed, due = deque(trainings), [None] * at_a_time, 0, 0.0
+    line = progress.Line()
+    for training in trainings:
+        training.read()
+    while True:
+        for slot, training in enumerate(slots):
+            if training and not training.runs():
+                slots[slot] = None
+            if not slots[slot] and waiting and not stopped:
+                slots[slot] = waiting.popleft()
+                slots[slot].start(slot, gpus)
+        running = [training for training in slots if training and training.runs()]
+        for number in stopped[handed:]:
+            for training in running:
+                training.child.send_signal(number)
+            handed += 1
+        if time.monotonic() > due or not running:
+            for training in running:
+                training.read()
+                training.bar.show(training.step, training.reconstruction, training.kl)
+            line.show(progress_of(trainings, at_a_time), len(trainings) - len(waiting) - len(running))
+            due = time.monotonic() + LOOK
+        if not running and (stopped or not waiting):
+            break
+        time.sleep(PAUSE)
+    line.close()
