@@ -4,6 +4,7 @@
     failed = [training.failure(stopped) for training in trainings]
 """
 import logging
+import math
 import os
 import signal
 import subprocess
@@ -92,7 +93,7 @@ def progress_of(trainings, at_a_time):
     left = [max(0, training.flags.max_step - training.step) * speeds.get(training.flags.model, max(speeds.values()))
             for training in trainings if training.code is None] if speeds else []
     if left:
-        minutes = round(max(sum(left) / at_a_time, *left) / 60)
+        minutes = math.ceil(max(sum(left) / at_a_time, *left) / 60)
         text += f", {'less than ' * (len(speeds) < len(steps))}{minutes // 60} h {minutes % 60} min left"
     return text
 
@@ -118,7 +119,8 @@ def train(trainings, at_a_time, gpus, stopped):
         if time.monotonic() > due or not running:
             for training in running:
                 training.read()
-                training.bar.show(training.step, training.reconstruction, training.kl)
+                if training.step:
+                    training.bar.show(training.step, training.reconstruction, training.kl)
             line.show(progress_of(trainings, at_a_time), len(trainings) - len(waiting) - len(running))
             due = time.monotonic() + LOOK
         if not running and (stopped or not waiting):

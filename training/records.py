@@ -13,11 +13,10 @@ import time
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
-from tqdm import tqdm
 
 import ball_generator
 from architecture import Lazy, tf
-from training import device, process, seeds
+from training import device, process, progress, seeds
 from training.folder import write_whole
 from training.tables import LOSSES, read_losses, read_rows
 
@@ -29,9 +28,7 @@ class ToScreen(logging.Handler):
     """To stdout, errors to stderr, above the bars that are there."""
 
     def emit(self, record):
-        stream = sys.stderr if record.levelno >= logging.ERROR else sys.stdout
-        tqdm.write(self.format(record), file=stream)
-        stream.flush()
+        progress.say(self.format(record), sys.stderr if record.levelno >= logging.ERROR else sys.stdout)
 
 
 def start_log(path, screen):
