@@ -1,6 +1,10 @@
-"""What the tests share: running the scripts as their user does, and one model that has learnt something."""
+"""What the tests share: training in their own process, running the scripts as their user does, models to look at."""
+import csv
+import importlib
 import os
 import pathlib
+import re
+import struct
 import subprocess
 import sys
 
@@ -9,10 +13,14 @@ import pytest
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bit-equality is promised on the CPU
+for name in "RUN_SWEEP", "JOBS", "KERAS_HOME", "MATPLOTLIBRC":
+    os.environ.pop(name, None)
+HANG = 900  # seconds until a process is taken to hang: ten times what the slowest machine needs
 
-import experiment  # noqa: E402
-
-experiment.import_tensorflow()
+import architecture  # noqa: E402
+import main  # noqa: E402
+from architecture import MODELS, tf  # noqa: E402
+from training import checkpoints, device, folder  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -23,6 +31,14 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "long: only with --all")
 
 
+def pytest_sessionstart(session):
+    """One thread, which can be set only once a process. The process that hands out tests to others runs none."""
+    if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
+        device.load_tensorflow()
+        tf.config.threading.set_intra_op_parallelism_threads(1)
+        tf.config.threading.set_inter_op_parallelism_threads(1)
+
+
 def pytest_collection_modifyitems(config, items):
     if not config.getoption("--all"):
         for item in items:
@@ -30,23 +46,114 @@ def pytest_collection_modifyitems(config, items):
                 item.add_marker(pytest.mark.skip(reason="long: tests/run --all"))
 
 
+def call(script, *words, code=0):
+    """Call a script's main in this process, and check the exit code that it returns or ends with."""
+    try:
+        found = script(list(map(str, words)))
+    except SystemExit as error:
+        found = error.code
+    assert found == code, f"exit code {found}"
+
+
+def train(train_dir, *words, code=0, **flags):
+    """Call main.py in this process. Returns the run's folder."""
+    words = [f"--train_dir={train_dir}", "--threads=1", *words, *(f"--{key}={value}" for key, value in flags.items())]
+    call(main.main, *words, code=code)
+    return pathlib.Path(folder.locate(main.parse(None, main.FLAGS, list(map(str, words))), main.FLAGS))
+
+
 def script(name, *flags, code=0, **kwargs):
     """Run one of the scripts to its end and check its exit code."""
     done = subprocess.run([sys.executable, str(ROOT / name), *map(str, flags)], capture_output=True, text=True,
-                          timeout=600, **kwargs)
+                          timeout=HANG, **kwargs)
     assert done.returncode == code, f"{name} {flags}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done
 
 
 def start(*flags, **kwargs):
     """Start main.py and return the process."""
-    return subprocess.Popen([sys.executable, str(ROOT / "main.py"), *map(str, flags)], stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True, **kwargs)
+    return subprocess.Popen([sys.executable, str(ROOT / "main.py"), *map(str, flags)],
+                            **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, **kwargs})
+
+
+def one_line(text, *parts):
+    """Check that a text is one line, in which all of the parts stand."""
+    assert text.count("\n") == 1 and text.endswith("\n"), text
+    for part in parts:
+        assert str(part) in text, text
+
+
+def tensors(path, step=None):
+    """name -> value of a checkpoint, but for the graph of Keras's objects, whose names are counted up in a process."""
+    reader = tf.train.load_checkpoint(f"{path}/ckpt-{checkpoints.steps(path)[0] if step is None else step}")
+    return {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()
+            if key != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+
+
+def same(path, other, step=None):
+    """Whether two runs have the same weights and the same state of Adam, bit for bit, at a step or at their newest."""
+    a, b = tensors(path, step), tensors(other, step)
+    assert a.keys() == b.keys() and any(key.startswith("optimizer") for key in a)
+    return all(a[key].dtype == b[key].dtype and a[key].tobytes() == b[key].tobytes() for key in a)
+
+
+def losses(path):
+    """The rows of losses.csv: step, reconstruction, kl, seconds, beta."""
+    with open(f"{path}/losses.csv") as file:
+        return [(int(row["step"]), *(float(row[key]) for key in ("reconstruction", "kl", "seconds", "beta")))
+                for row in csv.DictReader(file)]
+
+
+def scalars(path):
+    """tag -> list of (step, value) in the order of the folder's event files, read without TensorBoard."""
+    from tensorflow.core.util import event_pb2
+    found = {}
+    for file in sorted(file for file in os.listdir(path) if "tfevents" in file):
+        for record in tf.data.TFRecordDataset(os.path.join(path, file)):
+            event = event_pb2.Event.FromString(record.numpy())
+            for value in event.summary.value:
+                content = value.tensor.tensor_content or struct.pack("f", *value.tensor.float_val)
+                found.setdefault(value.tag, []).append((event.step, struct.unpack("f", content)[0]))
+    return found
+
+
+def listing(path):
+    """name -> content of all files in a folder."""
+    return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
+
+
+def edited(tmp_path, file, old, new):
+    """A copy of the project's sources in which one line of one file is another. Returns its folder."""
+    copy = tmp_path / "copy"
+    for path in [*ROOT.glob("*.py"), *ROOT.glob("training/*.py"), *ROOT.glob("analysis/*.*")]:
+        text = path.read_text()
+        if path == ROOT / file:
+            text, count = re.subn(f"^{re.escape(old)}$", lambda _: new, text, flags=re.MULTILINE)
+            assert count == 1, f"{file} has no line, or several: {old}"
+        (copy / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path.relative_to(ROOT)).write_text(text)
+    return copy
+
+
+SMALL = architecture.Model(
+    layers=lambda h, n, c: ([("flatten",), ("dense", 2 * h)], [("dense", n * n * c), ("reshape", n, n, c)]),
+    latents=lambda h, n: h,
+    defaults={"hidden_size": 2, "lr": 1e-3, "weight_init": 0.1},
+    colour="#CC79A7",
+    xla_cpu=("off", "off"))
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    """A fourth model, "tiny", for tests in which any model will do: a run of it takes half a second."""
+    MODELS["tiny"] = SMALL
+    importlib.reload(main)  # its flags are made from the models that there are
+    yield
+    del MODELS["tiny"]
+    importlib.reload(main)
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """train_dir of a fully_connected that has left the plateau: 500 steps at 20 times its learning rate."""
-    train_dir = tmp_path_factory.mktemp("trained") / "store"
-    script("main.py", f"--train_dir={train_dir}", "--model=fully_connected", "--lr=.001", "--max_step=500")
-    return train_dir
+    """Folder of an all_conv that has left the plateau: 300 steps at ten times its learning rate."""
+    return train(tmp_path_factory.mktemp("trained") / "store", model="all_conv", lr=0.01, batch_size=16, max_step=300)

@@ -1,10 +1,11 @@
-"""The physics against a slow, obvious simulation of one scalar at a time; the pictures against their formula."""
+"""The physics against a slow, obvious simulation of one scalar at a time; the images against their formula."""
 import math
 
 import numpy as np
 import pytest
 
 import ball_generator as bg
+import create_error_graph
 
 
 def slow(positions, velocities, frames, friction):
@@ -50,7 +51,7 @@ def test_simulation_equals_the_slow_one_frame_by_frame(num_balls, friction):
     seeds = [(5, 0, i) for i in range(8)]
     fast = bg.simulate(seeds, num_balls, 128, friction)
     assert fast.shape == (8, 128, num_balls, 2) and fast.dtype == np.float32
-    for i, (position, velocity) in enumerate(zip(*bg.starts(seeds, num_balls))):
+    for i, (position, velocity) in enumerate(zip(*bg.starts(seeds, num_balls), strict=True)):
         np.testing.assert_allclose(fast[i], slow(position, velocity, 128, friction), atol=2e-4)
 
 
@@ -72,7 +73,7 @@ def test_energy_is_kept_without_friction_and_lost_with_it():
 
 
 def test_friction_pulls_balls_down():
-    """Down is where y grows, as rows of a picture do."""
+    """Down is where y grows, as rows of an image do."""
     positions = bg.simulate([(2, 0, i) for i in range(50)], 1, 1000, friction=True)
     assert positions[:, -1, 0, 1].mean() > 8
 
@@ -110,7 +111,7 @@ def test_frames_of_a_batch_are_consecutive():
 
 
 @pytest.mark.parametrize("num_balls", [1, 2, 5])
-def test_pictures_follow_the_formula(num_balls):
+def test_images_follow_the_formula(num_balls):
     positions = bg.simulate([(0, 0, i) for i in range(3)], num_balls, 4).astype(np.float64)
     expected = np.zeros((3, 4, 32, 32))
     for row in range(32):
@@ -119,16 +120,22 @@ def test_pictures_follow_the_formula(num_balls):
                 square = (((column + 0.5) * 10 / 32 - positions[:, :, ball, 0]) ** 2
                           + ((row + 0.5) * 10 / 32 - positions[:, :, ball, 1]) ** 2)
                 expected[:, :, row, column] += np.exp(-(square / 1.44) ** 4)
-    pictures = bg.render(positions.astype(np.float32)).numpy()
-    assert pictures.shape == (3, 4, 32, 32, 1)
-    np.testing.assert_allclose(pictures[..., 0], np.minimum(expected, 1), atol=1e-4)
+    images = bg.render(positions.astype(np.float32)).numpy()
+    assert images.shape == (3, 4, 32, 32, 1)
+    np.testing.assert_allclose(images[..., 0], np.minimum(expected, 1), atol=1e-4)
 
 
 @pytest.mark.parametrize("num_balls, floor", [(1, 21.12), (2, 42.19)])
-def test_entropy_floor_of_the_pictures(num_balls, floor):
-    from create_error_graph import entropy
-    pictures = bg.render(bg.simulate([(9, 0, i) for i in range(300)], num_balls, 16)).numpy()
-    assert entropy(pictures).mean() == pytest.approx(floor, abs=0.03)
-    clipped = np.clip(pictures.astype(float), 1e-300, 1 - 1e-16)
+def test_entropy_floor_of_the_images(num_balls, floor):
+    images = bg.render(bg.simulate([(9, 0, i) for i in range(300)], num_balls, 16)).numpy()
+    assert create_error_graph.entropy(images).mean() == pytest.approx(floor, abs=0.03)
+    clipped = np.clip(images.astype(float), 1e-300, 1 - 1e-16)
     slow_entropy = -(clipped * np.log(clipped) + (1 - clipped) * np.log(1 - clipped)).sum(axis=(-3, -2, -1)).mean()
-    assert entropy(pictures).mean() == pytest.approx(slow_entropy, abs=1e-6)
+    assert create_error_graph.entropy(images).mean() == pytest.approx(slow_entropy, abs=1e-6)
+
+
+def test_every_constant_of_the_data_is_recorded():
+    """A run is refused when one of them has changed, so none may be left out."""
+    numbers = {name.lower(): value for name, value in vars(bg).items()
+               if name.isupper() and isinstance(value, (int, float)) and name != "MAX_BALLS"}
+    assert bg.constants() == numbers and len(numbers) >= 10
