@@ -54,7 +54,7 @@ def _number(kind, kind_name, test, allowed):
         except ValueError:
             value = None
         if value is None or not test(value):
-            raise argparse.ArgumentTypeError(f"'{word}' is not {kind_name} {allowed}")
+            raise argparse.ArgumentTypeError(f"{word!r} is not {kind_name} {allowed}")
         return value + 0  # and -0.0 is 0.0
     return convert
 
@@ -62,14 +62,14 @@ def _number(kind, kind_name, test, allowed):
 def boolean(word):
     """A flag's kind: true or false; the flag may also stand alone."""
     if word.lower() not in ("true", "false"):
-        raise argparse.ArgumentTypeError(f"'{word}' is neither true nor false")
+        raise argparse.ArgumentTypeError(f"{word!r} is neither true nor false")
     return word.lower() == "true"
 
 
 def path(word):
     """A flag's kind: a path, with ~ for a home folder."""
-    if not word.strip() or "\0" in word or "\n" in word:
-        raise argparse.ArgumentTypeError(f"'{word}' is not a path")
+    if not word.strip() or any(character in "\0\n" or "\ud800" <= character <= "\udfff" for character in word):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a path in UTF-8 on one line")
     return os.path.expanduser(word)
 
 

@@ -14,7 +14,7 @@ import sys
 
 def refuse(message):
     """End the program for something that cannot be done as asked: one line on stderr, exit code 2."""
-    print(f"{os.path.basename(sys.argv[0])}: {message}", file=sys.stderr)
+    print(f"{os.path.basename(sys.argv[0])}: " + message.replace("\n", " "), file=sys.stderr)
     sys.exit(2)
 
 

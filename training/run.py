@@ -105,10 +105,14 @@ class Run:
         elif self.init[1]:
             log.info(f"starts from the weights of {flags.init_from} at its step {self.init[0]}")
         for flag, kind in ("keep_prob", "dropout"), ("weight_init", "dense"):
-            row = next(row for row in self.table if row.name == flag)
-            if getattr(flags, flag) != row.default_of(flags.model) and not MODELS[flags.model].has(kind):
+            if getattr(flags, flag) != self._row(flag).default_of(flags.model) and not MODELS[flags.model].has(kind):
                 log.warning(f"--{flag}={getattr(flags, flag)} changes nothing: {flags.model} has no {kind} layer")
+        if flags.beta_start is None and flags.beta_steps != self._row("beta_steps").default:
+            log.warning(f"--beta_steps={flags.beta_steps} changes nothing without --beta_start")
         self.records = Records(self.path, self.step, beta_at)
+
+    def _row(self, flag):
+        return next(row for row in self.table if row.name == flag)
 
     def save(self, step):
         """Save, unless a weight is no number any more: the last losses can be finite and the weights after them not."""

@@ -1,0 +1,196 @@
+"""What a training step computes, against Adam by hand; annealing; seeds; that it learns."""
+from unittest import mock
+
+import numpy as np
+import pytest
+from conftest import losses, same, tensors, train
+
+import architecture
+import ball_generator
+import create_error_graph
+import main
+from architecture import tf
+from training import checkpoints, data, device, load
+from training.seeds import Purpose
+
+
+def parse(*words):
+    return main.check(main.parse(None, main.FLAGS, list(words)))
+
+
+def block(flags, count):
+    """The first positions of a training, as its graph takes them."""
+    positions = ball_generator.simulate([(flags.seed, 0, i) for i in range(count)], flags.num_balls, flags.batch_size)
+    return np.pad(positions, [(0, data.STEPS_PER_CALL - count), (0, 0), (0, 0), (0, 0)])
+
+
+def test_positions_are_those_of_their_steps():
+    """However many are simulated at a time, wherever a run resumes, and with its balls and its friction."""
+    flags = parse("--batch_size=2", "--max_step=1100", "--friction", "--num_balls=2", "--seed=3", "--save_every=70",
+                  "--report_every=1000")
+    for start in 0, 340, 1090:
+        step = start
+        for positions, count in data.blocks(flags, step):
+            assert positions.shape == (data.STEPS_PER_CALL, 2, 2, 2) and 0 < count <= data.STEPS_PER_CALL
+            expected = ball_generator.simulate([(3, 0, i) for i in range(step, step + count)], 2, 2, friction=True)
+            np.testing.assert_array_equal(positions[:count], expected)
+            for every in 50, 70, 1000:  # a row, a checkpoint and a report come at the end of a block
+                assert step // every == (step + count - 1) // every
+            step += count
+        assert step == 1100
+
+
+def test_losses_are_nats_per_image():
+    """A fresh model says about one half of every pixel: 1024 ln 2 nats."""
+    flags = parse("--batch_size=8", "--beta=0.5", "--max_step=1")
+    model = checkpoints.new_model(flags)
+    optimizer = main.new_optimizer(flags, model)
+    reconstruction, _ = main.train_step(flags, model, block(flags, 1)[0], tf.constant(0, tf.int64), optimizer.apply)
+    assert float(reconstruction) == pytest.approx(1024 * np.log(2), rel=0.02)
+
+
+def adam(variables, gradients, moments, step, lr):
+    """Adam as its paper has it, in the form of 2016's TensorFlow; float64."""
+    for variable, gradient, (m, v) in zip(variables, gradients, moments, strict=True):
+        m += (1 - 0.9) * (gradient - m)
+        v += (1 - 0.999) * (gradient ** 2 - v)
+        rate = lr * np.sqrt(1 - 0.999 ** step) / (1 - 0.9 ** step)
+        variable -= rate * m / (np.sqrt(v) + 1e-8)
+
+
+@pytest.mark.parametrize("words", [
+    ["--model=all_conv", "--num_balls=3"], ["--model=conv", "--beta=4", "--weight_decay=10", "--keep_prob=.5"],
+    ["--model=conv", "--beta_start=40", "--beta=10", "--beta_steps=2"]])
+def test_training_is_adam_on_the_summed_loss(words):
+    """Three steps in the graph equal three steps taken by hand: images, noise, loss, gradient, Adam."""
+    flags = parse(*words, "--batch_size=6", "--max_step=3", "--seed=2")
+    trained, model = checkpoints.new_model(flags), checkpoints.new_model(flags)
+    positions = next(data.simulations(flags, 0))
+    assert positions.shape == (3, 6, flags.num_balls, 2)
+    np.testing.assert_array_equal(positions, block(flags, 3)[:3])
+    train_steps = main.make_train_steps(flags, trained, main.new_optimizer(flags, trained), xla="off")
+    terms = [term.numpy()[:3] for term in train_steps(block(flags, 3), 0, 3)]
+
+    values = [v.numpy().astype(float) for v in model.variables]
+    moments = [(np.zeros_like(v), np.zeros_like(v)) for v in values]
+    for i in range(3):
+        images = ball_generator.render(ball_generator.simulate([(2, 0, i)], flags.num_balls, 6)[0])
+        noise = architecture.normal((6, model.latents), (2 * 16 + Purpose.NOISE, i))
+        beta = (40, 20, 10)[i] if flags.beta_start else flags.beta
+        with tf.GradientTape() as tape:
+            reconstruction, kl = model.losses(images, noise, flags.keep_prob, (2 * 16 + Purpose.DROPOUT, i))
+            loss = 6 * reconstruction + 6 * beta * kl
+            loss += flags.weight_decay * sum(tf.reduce_sum(v ** 2) / 2 for v in model.variables if v.name == "kernel")
+        assert [term[i] for term in terms] == pytest.approx([float(reconstruction), float(kl)], rel=1e-4)
+        gradients = [g.numpy().astype(float) for g in tape.gradient(loss, model.variables)]
+        adam(values, gradients, moments, i + 1, flags.lr)
+        for variable, value in zip(model.variables, values, strict=True):
+            variable.assign(value)
+    for variable, value in zip(trained.variables, values, strict=True):
+        np.testing.assert_allclose(variable.numpy(), value, atol=2e-5)
+
+
+def test_beta_falls_geometrically_and_then_stays():
+    flags = parse("--beta=0.1", "--beta_start=20", "--beta_steps=1000")
+    for step in 0, 1, 250, 500, 999, 1000, 1001, 70000:
+        expected = 20 * (0.1 / 20) ** (min(step, 1000) / 1000)
+        assert float(main.beta_at(flags, step)) == pytest.approx(expected, rel=1e-5)
+        assert float(main.beta_at(flags, tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
+    assert float(main.beta_at(parse("--beta=2", "--beta_start=0.5", "--beta_steps=2"), 1)) == pytest.approx(1)
+    assert main.beta_at(parse("--beta=0.5"), 3) == 0.5
+
+
+def test_beta_0_cannot_be_reached(tmp_path, capsys):
+    train(tmp_path / "store", beta=0, beta_start=1, code=2)
+    assert "--beta: " in capsys.readouterr().err and not list(tmp_path.iterdir())
+    assert main.beta_at(parse("--beta=0"), 3) == 0
+
+
+@pytest.mark.usefixtures("tiny")
+class TestOfTiny:
+    """Where any model will do."""
+
+    def test_each_flag_of_the_loss_changes_what_is_learnt(self):
+        def after(*words, model="tiny"):
+            flags = parse(f"--model={model}", "--batch_size=4", *words)
+            vae = checkpoints.new_model(flags)
+            optimizer = main.new_optimizer(flags, vae)
+            for step in range(2):
+                main.train_step(flags, vae, block(flags, 2)[step], tf.constant(step, tf.int64), optimizer.apply)
+            return np.concatenate([v.numpy().ravel() for v in vae.variables])
+
+        plain = after()
+        for words in (["--beta=1"], ["--weight_decay=.1"], ["--lr=.002"], ["--seed=1"], ["--weight_init=.2"],
+                      ["--num_balls=2"], ["--beta_start=1"]):
+            assert not np.array_equal(plain, after(*words)), words
+        assert np.array_equal(plain, after("--weight_decay=0", "--keep_prob=.5", "--beta_steps=3"))
+        assert not np.array_equal(after(model="conv"), after("--keep_prob=.9", model="conv"))
+
+    def test_without_beta_start_the_objective_is_the_plain_one(self, tmp_path, monkeypatch):
+        runs = [train(tmp_path / "ours", model="tiny", batch_size=4, max_step=30, beta=0.7)]
+        monkeypatch.setattr(main, "objective", lambda flags, model, rec, kl, step: 4 * (rec + 0.7 * kl))
+        runs.append(train(tmp_path / "plain", model="tiny", batch_size=4, max_step=30, beta=0.7))
+        assert same(*runs)
+        assert [row[:3] for row in losses(runs[0])] == [row[:3] for row in losses(runs[1])]
+
+    def test_an_annealed_run_resumes_at_its_beta(self, tmp_path):
+        flags = {"model": "tiny", "batch_size": 4, "save_every": 5, "beta_start": 8, "beta": 0.5, "beta_steps": 20}
+        unbroken = train(tmp_path / "unbroken", max_step=25, **flags)
+        for max_step in 10, 25:
+            resumed = train(tmp_path / "resumed", max_step=max_step, **flags)
+        assert resumed.name == "resumed_model_tiny_num_balls_1_beta_0.5_beta_start_8.0_beta_steps_20_batch_size_4"
+        assert same(unbroken, resumed)
+        assert [row[-1] for row in losses(resumed)] == pytest.approx([4, 2, 1, 0.5, 0.5], rel=1e-5)
+        constant = train(tmp_path / "constant", max_step=25, **{**flags, "beta_start": 0.5})
+        assert not same(unbroken, constant)
+
+    def test_same_seed_same_weights_bit_for_bit(self, tmp_path):
+        for name, seed in ("a", 0), ("b", 0), ("c", 5):
+            train(tmp_path / name, model="tiny", num_balls=2, batch_size=4, max_step=60, seed=seed)
+        run = "model_tiny_num_balls_2_beta_0.1_batch_size_4"
+        assert same(tmp_path / f"a_{run}", tmp_path / f"b_{run}", 60)
+        assert not same(tmp_path / f"a_{run}", tmp_path / f"c_{run}_seed_5", 60)
+        rows = losses(tmp_path / f"a_{run}")
+        assert [row[0] for row in rows] == [50, 60] and len({row[1] for row in rows}) == 2
+
+    def test_zero_steps_make_an_untrained_model(self, tmp_path, capsys):
+        path = train(tmp_path / "store", model="tiny", max_step=0, batch_size=4)
+        assert "no step taken" in capsys.readouterr().out.splitlines()[-1]
+        vae = load(path)
+        assert vae.step == 0
+        for variable, fresh in zip(vae.model.variables, checkpoints.new_model(vae.flags).variables, strict=True):
+            np.testing.assert_array_equal(variable.numpy(), fresh.numpy())
+
+    def test_xla_trains_the_same(self, tmp_path):
+        found = {xla: train(tmp_path / xla, model="tiny", batch_size=8, max_step=50, xla=xla)
+                 for xla in ("off", "on", "adam")}
+        (_, *terms, _, _), = losses(found["off"])
+        for xla in "on", "adam":
+            (_, *others, _, _), = losses(found[xla])
+            assert others == pytest.approx(terms, rel=1e-4)
+            for key, value in tensors(found[xla]).items():
+                np.testing.assert_allclose(value, tensors(found["off"])[key], rtol=1e-2, atol=1e-3)
+
+    def test_what_xla_compiles_follows_from_model_and_threads(self, monkeypatch):
+        monkeypatch.setattr(device, "tf", mock.MagicMock())
+        device.tf.config.experimental.get_device_details.return_value = {"device_name": "A card"}
+        for model, threads, expected in (("fully_connected", 1, "adam"), ("fully_connected", 2, "on"),
+                                         ("conv", 1, "off"), ("all_conv", 4, "off"), ("tiny", 1, "off")):
+            name, xla = device.set_up(parse(f"--model={model}", f"--threads={threads}"), [])
+            assert xla == expected and name == f"CPU, {threads} thread" + "s" * (threads > 1)
+        assert device.set_up(parse("--model=conv", "--xla=on"), [])[1] == "on"
+        assert device.set_up(parse("--model=conv"), ["gpu"]) == ("A card", "on")
+
+
+def test_it_learns(trained):
+    """Off the plateau: far below the best constant image, on images it has not seen."""
+    vae = load(trained)
+    assert vae.step == 300
+    images = ball_generator.render(ball_generator.simulate([(77, 0, i) for i in range(100)], 1, 16)).numpy()
+    p = images.reshape(-1, 1024).mean(axis=0, dtype=float)
+    constant = -(p * np.log(p) + (1 - p) * np.log(1 - p)).sum()
+    assert constant == pytest.approx(165, abs=5)
+    noise = np.random.default_rng(0).standard_normal((1600, vae.latents))
+    found = vae.reconstruction_loss(images.reshape(-1, 32, 32, 1), noise).mean()
+    assert create_error_graph.entropy(images).mean() < found < 60
+    assert len(vae.active) >= 2
