@@ -97,7 +97,7 @@ def draw_all(flags):
             chosen = [(label, rows_of(run, MAPS)) for run, (label, rows) in zip(shown, lines, strict=True)
                       if rows and (run.variant or run.flags.beta in OVERVIEW)]
             if chosen:
-                plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
+                plotting.save(draw_overview("What $\\beta$ does: conv, one ball\n", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
     for run, in found:
         steps = checkpoints.steps(run.path)

@@ -1,0 +1,171 @@
+"""The objective or the optimisation: what becomes of a code that supervision has put there.
+
+    python benchmarks/starts.py --out=/tmp/starts --model=conv --seed=0
+
+trains a model of one ball to a given code (the latents' means are pulled to a target, everything else as in main.py),
+then trains on without supervision at several betas, and scores the code every 1,000 steps. Codes: aligned with x and y;
+rotated by 15 and by 45 degrees; folded: x cut at its middle, its halves told apart by a third latent. Writes
+starts_<model>_seed_<n>.json, and with --draw a figure of all that is there: a row a start, a column a beta.
+"""
+import json
+import os
+import pathlib
+import sys
+
+import numpy as np
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+
+import architecture  # noqa: E402
+import ball_generator  # noqa: E402
+import main  # noqa: E402
+from analysis import maps, plotting, scores  # noqa: E402
+from analysis.metrics import METRICS  # noqa: E402
+from analysis.runs import read  # noqa: E402
+from architecture import MODELS, tf  # noqa: E402
+from training import checkpoints, data, device, folder, process, tables  # noqa: E402
+from training.flags import Flag, parse, path, whole  # noqa: E402
+from training.seeds import Purpose  # noqa: E402
+
+FLAGS = (
+    Flag("out", path, "./checkpoints/starts", "folder for runs and results"),
+    Flag("model", tuple(MODELS), "conv", "which of the models"),
+    Flag("seed", whole(0), 0, "of the start and of the training"),
+    Flag("supervised", whole(1), 4000, "steps with supervision"),
+    Flag("steps", whole(1000), 8000, "steps without, for each start and beta"),
+    Flag("figures", path, None, "draw what is in the folder into this one, and train nothing"),
+)
+BETAS = 0.1, 1.0, 4.0, 10.0
+PULL = 20.0  # weight of the squared distance between means and target, nats per image
+
+
+def unit(positions):
+    """x and y of one ball, [n] each, with mean 0 and variance 1 for a uniform position."""
+    half = ball_generator.BOX / 2
+    return (positions[:, 0] - half).T / ((half - ball_generator.RADIUS) / np.sqrt(3))
+
+
+def rotated(degrees):
+    c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+
+    def code(positions):
+        x, y = unit(positions)
+        return np.stack([c * x + s * y, c * y - s * x], axis=1)
+    return code
+
+
+def folded(positions):
+    x, y = unit(positions)
+    return np.stack([(np.abs(x) - 3 ** 0.5 / 2) * 2, y, np.sign(x)], axis=1)
+
+
+STARTS = {"aligned": rotated(0), "rotated_15": rotated(15), "rotated_45": rotated(45), "folded": folded}
+
+
+def supervise(flags, code, steps):
+    """A model whose first latents' means are near a code: positions [n, 1, 2] -> [n, latents of it]."""
+    model = checkpoints.new_model(flags)
+    optimizer = main.new_optimizer(flags, model)
+
+    @tf.function
+    def step_on(positions, target, step):
+        images = ball_generator.render(positions)
+        noise = architecture.normal((flags.batch_size, model.latents), main.seed_at(flags, Purpose.NOISE, step))
+        with tf.GradientTape() as tape:
+            reconstruction, kl = model.losses(images, noise)
+            mean, _ = model.encode(images)
+            pull = tf.reduce_mean(tf.reduce_sum((mean[:, :target.shape[1]] - target) ** 2, axis=1))
+            loss = main.objective(flags, model, reconstruction, kl, step) + flags.batch_size * PULL * pull
+        optimizer.apply(tape.gradient(loss, model.variables))
+        return pull
+
+    step = 0
+    for chunk in data.simulations(flags, 0):
+        for positions in chunk:
+            target = code(positions.astype(float)).astype(np.float32)
+            pull = step_on(tf.constant(positions), tf.constant(target), tf.constant(step, tf.int64))
+            step += 1
+    print(f"supervised: squared distance {float(pull):.3f}", flush=True)
+    return model
+
+
+def train_from(start, flags):
+    """Train on from a start at every beta. Returns beta -> scores and losses every 1,000 steps."""
+    prefix = os.path.join(flags.out, start)
+    own = main.parse(None, main.FLAGS, [f"--model={flags.model}", "--beta=1", f"--seed={flags.seed}",
+                                        f"--max_step={flags.supervised}", f"--train_dir={prefix}_start"])
+    given = folder.locate(own, main.FLAGS)
+    if not os.path.isdir(given):
+        model = supervise(own, STARTS[start], flags.supervised)
+        os.makedirs(given)
+        folder.write_flags(given, own)
+        checkpoints.save(checkpoints.parts(model), given, flags.supervised)
+    found = {}
+    for beta in BETAS:
+        words = [f"--model={flags.model}", f"--beta={beta}", f"--seed={flags.seed}", f"--train_dir={prefix}",
+                 f"--init_from={given}", f"--max_step={flags.steps}", "--save_every=1000", "--keep=1000",
+                 "--report_every=1000000", "--threads=1"]
+        code = main.main(words)
+        if code:
+            sys.exit(code)
+        found[beta] = follow(folder.locate(main.parse(None, main.FLAGS, words), main.FLAGS))
+    return found
+
+
+def follow(place):
+    """Scores and mean losses of a run at each of its checkpoints."""
+    run = read(place)
+    rows = np.array([row[:3] for row in tables.read_losses(place)[0]])
+    points = []
+    for step in sorted(checkpoints.steps(place)):
+        checkpoints.read_weights(run.vae.model, os.path.join(place, f"ckpt-{step}"))
+        scores.code_of.cache_clear()
+        near = (rows[:, 0] > step - 1000) & (rows[:, 0] <= step)
+        reconstruction, kl = rows[near, 1:].mean(axis=0)
+        numbers = scores.measure(run)
+        points.append({"step": step, "reconstruction": round(reconstruction, 3), "kl": round(kl, 3),
+                       **{key: numbers[key] for key in ("active_latents", *METRICS)}})
+    return {"run": run.name, "path": place, "points": points}
+
+
+def draw(flags):
+    """A row a start, a column a beta: the response maps of the active latents, and the nats under them."""
+    with open(os.path.join(flags.out, f"starts_{flags.model}_seed_{flags.seed}.json")) as file:
+        found = json.load(file)
+    figure = plotting.figure(figsize=(3.3 * len(BETAS) + 1, 1.75 * len(STARTS) + 0.9))
+    parts = figure.subfigures(len(STARTS), len(BETAS), squeeze=False)
+    for row, (start, betas) in zip(parts, found.items(), strict=True):
+        for part, (beta, result) in zip(row, betas.items(), strict=True):
+            run, last = read(result["path"]), result["points"][-1]
+            active = run.vae.active[:4]
+            axes = part.subplots(1, 4, squeeze=False)[0]
+            for axis in axes:
+                axis.axis("off")
+            if len(active):
+                values, limit = maps.centred(maps.response_maps(run.vae, active)["ball"])
+                for axis, value in zip(axes, values, strict=False):
+                    axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
+            part.suptitle(f"{start.replace('_', ' ')}, $\\beta$ = {float(beta):g}", fontsize=10)
+            part.supxlabel(f"{last['reconstruction']:.2f} + {last['kl']:.2f} nats, SAP {last['axis_score']:.2f}",
+                           fontsize=9)
+    runs = [read(result["path"]) for betas in found.values() for result in betas.values()]
+    plotting.save(figure, os.path.join(flags.figures, f"starts_{flags.model}.png"), runs)
+
+
+def run(words=None):
+    flags = parse(__doc__, FLAGS, words)
+    if flags.figures:
+        with process.default_style():
+            draw(flags)
+        return 0
+    device.set_up(main.parse(None, main.FLAGS, ["--threads=1"]), device.load_tensorflow())
+    os.makedirs(flags.out, exist_ok=True)
+    found = {start: train_from(start, flags) for start in STARTS}
+    target = os.path.join(flags.out, f"starts_{flags.model}_seed_{flags.seed}.json")
+    folder.write_whole(target, json.dumps(found, indent=1) + "\n")
+    print(target)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(process.run(run))
