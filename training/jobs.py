@@ -15,7 +15,7 @@ from collections import Counter, deque
 
 from training import progress, tables
 
-PAUSE, LOOK = 0.2, 5  # seconds between two looks at whether a training has ended, and at how far they are
+PAUSE = 0.2  # seconds between two looks at whether a training has ended
 
 
 class Training:
@@ -100,7 +100,7 @@ def progress_of(trainings, at_a_time):
 
 def train(trainings, at_a_time, gpus, stopped):
     """Train all of them, some at a time, until a signal is in stopped, which is handed on to those that run."""
-    waiting, slots, handed, due = deque(trainings), [None] * at_a_time, 0, 0.0
+    waiting, slots, handed = deque(trainings), [None] * at_a_time, 0
     line = progress.Line()
     for training in trainings:
         training.read()
@@ -116,13 +116,13 @@ def train(trainings, at_a_time, gpus, stopped):
             for training in running:
                 training.child.send_signal(number)
             handed += 1
-        if time.monotonic() > due or not running:
+        ended = len(trainings) - len(waiting) - len(running)
+        if line.due(ended):
             for training in running:
                 training.read()
                 if training.step:
                     training.bar.show(training.step, training.reconstruction, training.kl)
-            line.show(progress_of(trainings, at_a_time), len(trainings) - len(waiting) - len(running))
-            due = time.monotonic() + LOOK
+            line.show(progress_of(trainings, at_a_time), ended)
         if not running and (stopped or not waiting):
             break
         time.sleep(PAUSE)

@@ -7,12 +7,14 @@ import contextlib
 import logging
 import os
 import sys
+import time
 
 from tqdm import tqdm
 
 from training import process
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
+LOOK = 2  # seconds between two looks at how far the trainings of a sweep are
 
 
 def on_terminal():
@@ -71,16 +73,19 @@ class Line:
     """How far a sweep is: above the bars of its trainings, or a line whenever one has ended."""
 
     def __init__(self):
-        self.ended = 0
+        self.ended = self.shown = 0
         self.bar = tqdm(bar_format="{desc}", file=sys.stdout, position=0, dynamic_ncols=True, disable=not on_terminal())
 
+    def due(self, ended):
+        """Whether to show it anew; ended: how many trainings have."""
+        return ended != self.ended or not self.bar.disable and time.monotonic() - self.shown > LOOK
+
     def show(self, text, ended):
+        self.ended, self.shown = ended, time.monotonic()
+        if self.bar.disable:
+            say(f"run: {text}")
         with contextlib.suppress(OSError):
-            if not self.bar.disable:
-                self.bar.set_description_str(text)
-            elif ended != self.ended:
-                print(f"run: {text}", flush=True)
-            self.ended = ended
+            self.bar.set_description_str(text)
 
     def close(self):
         with contextlib.suppress(OSError):
