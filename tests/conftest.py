@@ -1,9 +1,11 @@
 """What the tests share: training in their own process, running the scripts as their user does, models to look at."""
 import csv
 import importlib
+import logging
 import os
 import pathlib
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -35,6 +37,7 @@ def pytest_sessionstart(session):
     """One thread, which can be set only once a process. The process that hands out tests to others runs none."""
     if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
         device.load_tensorflow()
+        logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a graph traced again, run by run
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
 
@@ -151,6 +154,32 @@ def tiny():
     yield
     del MODELS["tiny"]
     importlib.reload(main)
+
+
+OF_TINY = {"model": "tiny", "batch_size": 4, "save_every": 7, "report_every": 1000}
+TINY = "model_tiny_num_balls_1_beta_0.1_batch_size_4"
+
+
+@pytest.fixture(scope="module")
+def unbroken(tiny, tmp_path_factory):
+    """Folder of a run of 40 steps that was never stopped."""
+    return train(tmp_path_factory.mktemp("unbroken") / "store", **OF_TINY, max_step=40)
+
+
+@pytest.fixture(scope="module")
+def short_once(tiny, tmp_path_factory):
+    return train(tmp_path_factory.mktemp("short") / "store", **OF_TINY, max_step=21)
+
+
+@pytest.fixture
+def short(tmp_path, short_once):
+    """Folder of a run of 21 steps, with checkpoints 7, 14 and 21, under the prefix tmp_path/store."""
+    return pathlib.Path(shutil.copytree(short_once, tmp_path / short_once.name))
+
+
+def resume(path, *words, max_step=40, **changed):
+    """Call main.py for the run in such a folder."""
+    return train(path.parent / "store", *words, **{**OF_TINY, "max_step": max_step, **changed})
 
 
 @pytest.fixture(scope="session")

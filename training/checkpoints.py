@@ -29,12 +29,29 @@ def parts(model, **others):
     return tf.train.Checkpoint(encoder=model.encoder, decoder=model.decoder, **others)
 
 
-def read_weights(model, prefix):
-    """Give a model the weights of a checkpoint. Raises ValueError, with a sentence, where they do not fit it."""
+def read(checkpoint, prefix, partly=False):
+    """Give all parts of a tf.train.Checkpoint their values; partly: the file may hold more. Raises ValueError, with a
+    sentence, where they do not fit."""
     try:
-        parts(model).read(prefix).assert_existing_objects_matched().expect_partial()
+        status = checkpoint.read(prefix)
+        status.expect_partial().assert_existing_objects_matched() if partly else status.assert_consumed()
     except (AssertionError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"its flags.json does not fit its weights ({first_line(error)})") from None
+        raise ValueError(f"its weights do not fit its flags.json and architecture.py ({first_line(error)})") from None
+
+
+def read_weights(model, prefix):
+    """Give a model the weights of a checkpoint; as `read`."""
+    read(parts(model), prefix, partly=True)
+
+
+def restored(flags, prefix):
+    """The model of a run, at one of its checkpoints. Raises ValueError, with a sentence, where that cannot be."""
+    try:
+        model = new_model(flags)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"its flags.json makes no model ({first_line(error)})") from None
+    read_weights(model, prefix)
+    return model
 
 
 def has_optimizer(prefix):

@@ -13,10 +13,12 @@ import re
 from types import SimpleNamespace
 
 import ball_generator
+from training import progress
 from training.flags import NAMED, differences, name
 from training.process import refuse
 
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
+NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
 LEFT_BY_A_KILL = {"lock", "flags.json.new"}
 
 
@@ -30,7 +32,7 @@ def write_whole(path, text):
 
 
 def write_flags(path, flags):
-    """Write a run's flags.json: when its folder is made, and again whenever a training begins there."""
+    """Write a run's flags.json."""
     kept = {key: value for key, value in vars(flags).items() if key not in OF_THE_CALL}
     kept["data"] = ball_generator.constants()
     write_whole(os.path.join(path, "flags.json"), json.dumps(kept, indent=2) + "\n")
@@ -43,11 +45,14 @@ def read_flags(path):
     try:
         with open(os.path.join(path, "flags.json")) as file:
             flags = SimpleNamespace(**json.load(file))
+        missing = [key for key in NEEDED if not hasattr(flags, key)]
+        if missing:
+            raise ValueError(f"{', '.join(missing)} not found")
         int(flags.seed), name_of(path, flags)
         old = dict(getattr(flags, "data", now))  # an old run, without a record of them, counts as one with today's
     except FileNotFoundError:
         raise ValueError("it has no flags.json") from None
-    except (ValueError, TypeError, AttributeError, OSError, RecursionError) as error:
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError) as error:
         raise ValueError(f"its flags.json cannot be read ({error})") from None
     changed = [f"{key} was {old.get(key)}, now {now[key]}" for key in now if old.get(key) != now[key]]
     if changed:
@@ -67,9 +72,10 @@ def check_writable(path):
 
 
 def name_of(path, flags):
-    """The name of the run in a folder: what follows the prefix. Raises ValueError where it is not of these flags."""
+    """The name of the run in a folder: what follows the prefix, also of one moved aside. Raises ValueError where it is
+    not of these flags."""
     start = "_".join(f"{flag}_{getattr(flags, flag)}" for flag in NAMED)
-    found = re.search(f"_({re.escape(start)}(_.*)?)$", os.path.basename(os.path.abspath(path)))
+    found = re.search(rf"_({re.escape(start)}(_.*?)?)(\.old-\d+)?$", os.path.basename(os.path.abspath(path)))
     if not found:
         raise ValueError(f"it is of {start}")
     return found[1]
@@ -115,7 +121,7 @@ def check(path, flags, table):
 
 
 def claim(path, flags, table):
-    """Make a run's folder, with its flags.json, or take up the one there is; lock it.
+    """Make a run's folder, or take up the one there is; lock it, and write its flags.json.
 
     Returns the lock, to be kept until the process ends. Refuses what `check` does, and a folder that cannot be written.
     """
@@ -128,11 +134,10 @@ def claim(path, flags, table):
             while os.path.exists(f"{path}.old-{number}"):
                 number += 1
             os.rename(path, f"{path}.old-{number}")
-            print(f"moved the old run to {path}.old-{number}")
+            progress.say(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
             lock = _take(path)
-        if not known or flags.restart:
-            write_flags(path, flags)
+        write_flags(path, flags)
     except OSError as error:
         refuse(f"--train_dir: {error.filename or path} cannot be written: {error.strerror}")
     return lock

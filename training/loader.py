@@ -12,7 +12,7 @@ import numpy as np
 import architecture
 import ball_generator
 from architecture import tf
-from training.checkpoints import new_model, newest, read_weights
+from training.checkpoints import newest, restored
 from training.device import load_tensorflow
 from training.folder import name_of, read_flags
 from training.seeds import Evaluation
@@ -34,8 +34,7 @@ def load(path):
             if step is None:
                 break
             try:
-                model = new_model(flags)
-                read_weights(model, prefix)
+                model = restored(flags, prefix)
             except tf.errors.OpError:
                 continue
             return TrainedVAE(model, flags, step, path)

@@ -41,7 +41,7 @@ class Run:
         folder.check(path, flags, self.table)
         self.step, self.prefix = (None, None) if flags.restart else checkpoints.newest(path)
         if self.step is not None and self.step >= flags.max_step:
-            print(f"{path} is trained: step {self.step} of {flags.max_step}")
+            progress.say(f"{path} is trained: step {self.step} of {flags.max_step}")
             return False
         if self.step is None and not flags.restart:
             self._refuse_if_lost()
@@ -51,7 +51,7 @@ class Run:
         except ImportError as error:
             process.refuse(str(error))
         if self.level <= logging.INFO:
-            print("loading TensorFlow ...", flush=True)
+            progress.say("loading TensorFlow ...")
         self.device, self.xla = device.set_up(flags, device.load_tensorflow())
         if self.prefix and not checkpoints.has_optimizer(self.prefix):
             process.refuse(f"{path} holds weights alone, without Adam's state: they can be loaded and drawn, but not "
@@ -63,14 +63,14 @@ class Run:
         """Beginning again would cut the loss curve back to nothing."""
         there = tables.last_step(self.path)
         if os.path.exists(os.path.join(self.path, "checkpoint")) or (
-                there and there > folder.read_flags(self.path).save_every):
+                there and there > getattr(folder.read_flags(self.path), "save_every", 0)):
             process.refuse(f"{self.path} was trained to step {there}, and no whole checkpoint is left. Give another "
                            "--train_dir, or --restart to move it aside and begin again")
 
     def _check_init(self):
-        """Find the weights that --init_from names."""
+        """Find the weights that --init_from names, for a run that starts."""
         self.init = None, None
-        if self.flags.init_from is None:
+        if self.flags.init_from is None or self.prefix:
             return
         try:
             old = folder.read_flags(self.flags.init_from)
@@ -88,13 +88,15 @@ class Run:
         self.model, self.optimizer = model, optimizer
         self.checkpoint = checkpoints.parts(model, optimizer=optimizer)
         self.variables = model.variables + optimizer.variables
-        if self.prefix:
-            self.checkpoint.read(self.prefix).assert_consumed()
-        elif self.init[1]:
-            checkpoints.read_weights(model, self.init[1])
+        try:
+            if self.prefix:
+                checkpoints.read(self.checkpoint, self.prefix)
+            elif self.init[1]:
+                checkpoints.read_weights(model, self.init[1])
+        except ValueError as error:
+            process.refuse(f"{self.prefix or self.init[1]}: {error}")
         self.saved, self.step = self.step, self.step or 0
 
-        folder.write_flags(self.path, flags)
         self.end_log = start_log(self.path, self.level)
         log.info(f"{self.name}: {model.count_params():,} parameters, in {self.path}")
         log.info(f"on {self.device}, XLA {self.xla}; TensorFlow {tf.__version__}, Keras {keras.__version__}, "
