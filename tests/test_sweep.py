@@ -365,8 +365,8 @@ def test_stopped_while_drawing(tmp_path, python):
 
 def test_a_screen_that_is_gone_ends_nothing(tmp_path, python):
     """As of `./run | head -1`: the trainings go on, and each writes more than a pipe holds."""
-    running = begin(python(f"head -c 200000 /dev/zero | tr '\\0' x | fold -w 1000; touch {tmp_path}/$$"), "--model=conv",
-                    f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f")
+    fake = python(f"head -c 200000 /dev/zero | tr '\\0' x | fold -w 1000; touch {tmp_path}/$$")
+    running = begin(fake, "--model=conv", f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f")
     running.stdout.readline()
     running.stdout.close()
     running.wait(HANG)

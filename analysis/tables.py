@@ -1,0 +1,240 @@
+"""The tables of RESULTS.md and README.md, made from the committed results and 2016's numbers.
+
+    python -m analysis.tables
+
+writes each between its markers, <!-- name --> and <!-- end of name -->, and prints the files that changed. Go in: the
+JSON files among the figures, the folders under checkpoints/pretrained, published_results.json.
+"""
+import dataclasses
+import os
+import re
+import sys
+
+import numpy as np
+
+from analysis import runs
+from analysis.metrics import METRICS
+from analysis.plotting import data_set, label_of
+from analysis.scores import UNTRAINED
+from architecture import MODELS
+from training import folder, process, sweep, tables
+from training.flags import Flag, path
+from training.loader import ACTIVE_BELOW
+
+FLAGS = (
+    Flag("train_dir", path, os.path.join(process.ROOT, "checkpoints", "pretrained", "train_store"),
+         "prefix of the run folders"),
+    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),
+    Flag("root", path, process.ROOT, "folder of RESULTS.md and README.md"),
+)
+NONE = "–"
+
+
+@dataclasses.dataclass
+class Results:
+    """What was measured of every run: run name -> object of the JSON file."""
+    runs: dict
+    losses: dict
+    stddevs: dict
+    scores: dict
+    heat_maps: dict
+
+    @classmethod
+    def read(cls, train_dir, figures):
+        found = {}
+        for place in folder.find(train_dir):
+            flags = folder.read_flags(place)
+            name = folder.name_of(place, flags)
+            found[name] = runs.Run(name, place, flags, tables.last_step(place), None, {})
+        numbers = [runs.read_numbers(figures, file) for file in (
+            "reconstruction_loss.json", "stddev.json", "disentanglement.json", "heat_map.json")]
+        missing = [name for name in found if not all(name in objects for objects in numbers[:3])]
+        if missing:
+            process.refuse(f"--figures: {figures} does not show {', '.join(missing)}; draw the runs first")
+        return cls(found, *numbers)
+
+    def points(self):
+        """(data set, model, variant, beta) -> its runs by seed: data sets by balls, models in their order, plain runs
+        before variants."""
+        order = list(MODELS)
+        found = {}
+        for run in sorted(self.runs.values(), key=lambda run: (
+                run.flags.friction, run.flags.num_balls, order.index(run.flags.model) if run.flags.model in order
+                else len(order), run.flags.model, run.variant, run.flags.beta, run.flags.seed)):
+            found.setdefault((data_set(run.flags), run.flags.model, run.variant, run.flags.beta), []).append(run)
+        return found
+
+    def sweep(self):
+        """The runs of 2016's experiments, all seeds of each: [(run of seed 0, runs of other seeds)]."""
+        points = list(self.points().values())
+        return [(mine[0], mine[1:]) for name in sweep.names() for mine in points if mine[0].name == name]
+
+    def active(self, run):
+        return int((np.array(self.stddevs[run.name]["stddev"]) < ACTIVE_BELOW).sum())
+
+
+def of_2016(quantity, run):
+    """2016's number of a run, or None."""
+    return runs.published_for(quantity, run).get(run.flags.model, {}).get(str(run.flags.beta))
+
+
+def table(header, rows):
+    """Lines of a Markdown table."""
+    first, *others = ("| " + " | ".join(map(str, row)) + " |" for row in (header, *rows))
+    return [first, "|" + "---|" * len(header), *others]
+
+
+def results(found):
+    """Every experiment of the sweep; all but one column are of seed 0."""
+    rows = []
+    for run, others in found.sweep():
+        numbers, old = found.losses[run.name], of_2016("reconstruction_loss", run)
+        ours, floor = numbers["reconstruction_loss"], numbers["entropy_floor"]
+        seconds = tables.read_losses(run.path)[0][-1][3]
+        rows.append([
+            run.flags.model, run.flags.num_balls, f"{run.flags.beta:g}",
+            f"{ours:.2f} ± {numbers['standard_error']:.2f}",
+            ", ".join(f"{found.losses[other.name]['reconstruction_loss']:.2f}" for other in others) or NONE,
+            f"{old:.2f}" if old else NONE, f"{round(100 * (ours / old - 1), 1) + 0:+.1f} %" if old else NONE,
+            f"{ours - floor:.2f}", f"{old - floor:.2f}" if old else NONE, found.active(run),
+            of_2016("active_latents", run) or NONE, f"{seconds:,.0f}"])
+    return table(["model", "balls", "β", "reconstruction loss, ours", "other seeds", "2016's", "difference",
+                  "above the floor, ours", "2016's", "active, ours", "2016's", "seconds"], rows)
+
+
+def tolerances(found):
+    """How often each seed came as near 2016's numbers as was asked, and where one did not."""
+    seeds = sorted({run.flags.seed for first, others in found.sweep() for run in (first, *others)})
+    by_seed = {seed: kept_by(found, seed) for seed in seeds}
+    rows = []
+    for what in by_seed[seeds[0]]:
+        counts = [f"{sum(kept[what].values())} of {len(kept[what])}" if kept[what] else NONE
+                  for kept in by_seed.values()]
+        missed = {}
+        for seed, kept in by_seed.items():
+            for words in (words for words, good in kept[what].items() if not good):
+                missed.setdefault(words, []).append(str(seed))
+        rows.append([what, *counts, "; ".join(f"{words} (seed {', '.join(all_of)})" for words, all_of in missed.items())
+                     or NONE])
+    return table(["tolerance", *(f"seed {seed}" for seed in seeds), "where not"], rows)
+
+
+def kept_by(found, seed):
+    """Tolerance -> run, or line of runs, of this seed in words -> whether it was kept."""
+    close, ordered, one, three, places, lines = {}, {}, {}, {}, {}, {}
+    for run in (run for first, others in found.sweep() for run in (first, *others) if run.flags.seed == seed):
+        old = of_2016("reconstruction_loss", run)
+        if old is None:
+            continue
+        line = f"{run.flags.model}, {data_set(run.flags)}"
+        words = f"{line}, β {run.flags.beta:g}"
+        loss = found.losses[run.name]["reconstruction_loss"]
+        close[words] = loss <= 1.01 * old
+        lines.setdefault(line, {})[run.flags.beta] = loss
+        apart = abs(found.active(run) - of_2016("active_latents", run))
+        if run.flags.model == "fully_connected":
+            one[words] = apart <= 1
+            stddev, old = (np.array(values, float) for values in (
+                found.stddevs[run.name]["stddev"], of_2016("sorted_latent_stddev", run)))
+            places[words] = np.mean(np.abs(stddev - old) <= 0.1) >= 0.8
+        if run.flags.model == "conv":
+            three[words] = apart <= 3
+    for line, losses in lines.items():
+        if set(losses) == set(sweep.BETAS):
+            ordered[line] = [losses[beta] for beta in sweep.BETAS] == sorted(losses.values())
+    return {"loss at most 1 % above 2016's": close, "a higher β costs reconstruction": ordered,
+            "active latents within 1 of 2016's, fully_connected": one, "active latents within 3 of 2016's, conv": three,
+            "sorted stddevs within 0.1 of 2016's at four places of five, fully_connected": places}
+
+
+def scores(found):
+    """Every run's scores, one value a seed, over factors where there are several; then untrained networks, and what
+    needs none."""
+    def cells(measured):
+        return [", ".join(f"{np.mean(numbers[key]):.2f}" for numbers in measured if key in numbers) or NONE
+                for key in METRICS]
+
+    rows, points = [], found.points()
+    for data in dict.fromkeys(key[0] for key in points):
+        for model in dict.fromkeys(key[1] for key in points if key[0] == data):
+            mine = {key: [found.scores[run.name] for run in group] for key, group in points.items()
+                    if key[:2] == (data, model)}
+            for (*_, variant, beta), measured in mine.items():
+                losses = [found.losses[run.name]["reconstruction_loss"] for run in points[data, model, variant, beta]]
+                rows.append([f"{label_of(model, variant)}, {data}, β {beta:g}",
+                             ", ".join(str(numbers["active_latents"]) for numbers in measured),
+                             ", ".join(f"{loss:.2f}" for loss in losses), *cells(measured)])
+            untrained = {run.flags.seed: numbers["others"][UNTRAINED] for key, measured in mine.items()
+                         for run, numbers in zip(points[key], measured, strict=True) if not key[2]}
+            if untrained:
+                rows.append([f"{model}, {data}, untrained", next(iter(mine.values()))[0]["latents"], NONE,
+                             *cells([untrained[seed] for seed in sorted(untrained)])])
+        others = next(found.scores[run.name]["others"] for key, group in points.items() for run in group
+                      if key[0] == data)
+        rows += [[f"{what}, {data}", NONE, NONE, *cells([numbers])] for what, numbers in others.items()
+                 if what != UNTRAINED]
+    return table(["code", "active", "reconstruction loss", *(plain(metric.title) for metric in METRICS.values())], rows)
+
+
+def plain(title):
+    """A figure's text without its TeX."""
+    return title.replace("^2", "²").replace("$", "")
+
+
+def heat_maps(found):
+    """In how many of a heat map's rows some pixel changes by more than a quarter of the grey scale."""
+    lines = {}
+    for run, _ in found.sweep():
+        ours, old = found.heat_maps.get(run.name), of_2016("heat_map_rows_that_change_the_picture", run)
+        lines.setdefault(f"{run.flags.model}, {data_set(run.flags)}", []).append(
+            (run.flags.beta, ours["rows_that_change"] if ours else NONE, NONE if old is None else old))
+    betas = ", ".join(f"{beta:g}" for beta in sweep.BETAS)
+    return table([f"rows that change the image, at β {betas}", "ours", "2016's"],
+                 [[line, *(", ".join(str(row[i]) for row in rows) for i in (1, 2))] for line, rows in lines.items()])
+
+
+def reproduced(found):
+    """README's table: reconstruction losses, ours (the mean over seeds) and 2016's."""
+    lines, columns = {}, {}
+    for run, others in found.sweep():
+        ours = np.mean([found.losses[seed.name]["reconstruction_loss"] for seed in (run, *others)])
+        old = of_2016("reconstruction_loss", run)
+        columns[data_set(run.flags), run.flags.beta] = f"{data_set(run.flags)}, β {run.flags.beta:g}"
+        lines.setdefault(run.flags.model, []).append(f"{ours:.2f} / {old:.2f}" if old else f"{ours:.2f}")
+    return table(["ours / 2016's", *columns.values()], [[model, *cells] for model, cells in lines.items()])
+
+
+TABLES = {"RESULTS.md": (results, tolerances, scores, heat_maps), "README.md": (reproduced,)}
+
+
+def put(text, name, lines):
+    """A text with a table between the markers of that name. Raises ValueError where it has none."""
+    start, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    new, count = re.subn(f"{start}\n.*?{end}", lambda _: "\n".join([start, "", *lines, "", end]), text, flags=re.DOTALL)
+    if count != 1:
+        raise ValueError(f"the markers {start} and {end} stand in it {count} times, not once")
+    return new
+
+
+def main(words=None):
+    """Returns 0 if every table has its place."""
+    flags = runs.parse(__doc__, FLAGS, words)
+    found, code = Results.read(flags.train_dir, flags.figures), 0
+    for file, functions in TABLES.items():
+        place = os.path.join(flags.root, file)
+        with open(place, encoding="utf-8") as content:
+            old = new = content.read()
+        for function in functions:
+            try:
+                new = put(new, function.__name__, function(found))
+            except ValueError as error:
+                print(f"{place}: {error}", file=sys.stderr)
+                code = 1
+        if new != old:
+            folder.write_whole(place, new)
+            print(place)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(process.run(main))
