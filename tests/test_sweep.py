@@ -17,7 +17,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from conftest import HANG, ROOT, call, losses, one_line
+from conftest import HANG, ROOT, SMALL, call, losses, one_line
 
 import main
 from training import checkpoints, device, flags, jobs, progress, sweep
@@ -97,17 +97,17 @@ def test_any_flag_of_the_experiment_may_be_a_list(capsys, words, expected):
     assert sorted(names_of(listed(capsys, *words))) == sorted(expected)
 
 
-def test_a_model_more_is_swept(tiny):
-    """In whatever list it is found: a row of MODELS."""
+def test_a_model_more_is_swept(monkeypatch):
     try:
-        importlib.reload(sweep)
-        assert sorted(set(sweep.names()) - set(NAMES)) == [
-            f"model_tiny_num_balls_{n}_beta_{beta}" for n in (1, 2) for beta in ("0.1", "0.5", "1.0")]
+        with monkeypatch.context() as patch:
+            patch.setitem(main.MODELS, "tiny", SMALL)
+            importlib.reload(main)
+            importlib.reload(sweep)
+            assert sorted(set(sweep.names()) - set(NAMES)) == [
+                f"model_tiny_num_balls_{n}_beta_{beta}" for n in (1, 2) for beta in ("0.1", "0.5", "1.0")]
     finally:
-        main.MODELS.pop("tiny")
         importlib.reload(main)
         importlib.reload(sweep)
-        main.MODELS["tiny"] = importlib.import_module("conftest").SMALL  # which the fixture takes away again
 
 
 @pytest.mark.parametrize("words, says", [
