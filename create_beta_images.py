@@ -40,47 +40,37 @@ def draw(title, lines):
     """lines: (label, rows_of a run) each."""
     with_maps = any(response is not None for _, rows in lines for _, _, response, _ in rows)
     group = with_maps + VALUES  # columns of a latent
-    widths = ([1] * group + [0.35]) * LATENTS
-    figure = plotting.figure(figsize=(sum(widths) * 0.72 + 1.3, len(lines) * 0.95 + 0.8))
-    grid = figure.subplots(len(lines), len(widths), width_ratios=widths, squeeze=False)
-    for axis in grid.flat:
-        axis.axis("off")
+    figure, grid = plotting.tiles(title, len(lines), ([1] * group + [-0.3]) * LATENTS, 0.72, 2, 0.35, 0.75)
     limit = max([maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows if response is not None],
                 default=1)
     for line, (label, rows) in zip(grid, lines, strict=True):
-        line[0].text(-0.2, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=11)
+        plotting.label_row(line[0], label)
         if not rows:
             line[0].text(0, 0.5, "no latent is active: the model has collapsed", va="center", fontsize=10,
                          transform=line[0].transAxes)
         for number, (latent, stddev, response, images) in enumerate(rows):
-            axes = line[number * (group + 1):][:group]
+            axes = line[number * group:][:group]
             axes[0].set_title(f"$z_{{{latent}}}$, stddev {stddev:.2f}", fontsize=9, loc="left", pad=3)
             if response is not None:
                 axes[0].imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
             for axis, image in zip(axes[with_maps:], images, strict=True):
                 axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-    figure.suptitle(title, fontsize=12)
     return figure
 
 
 def draw_overview(title, lines):
     """lines: (label, rows_of a run) each."""
-    columns = MAPS + VALUES
-    figure = plotting.figure(figsize=(columns * 1.02 + 2.2, len(lines) * 1.02 + 1))
-    grid = figure.subplots(len(lines), columns + 1, width_ratios=[1] * MAPS + [0.3] + [1] * VALUES, squeeze=False)
-    for axis in grid.flat:
-        axis.axis("off")
+    figure, grid = plotting.tiles(title, len(lines), [1] * MAPS + [-0.3] + [1] * VALUES, 1, 2.2, 0.12, 0.75)
     limit = max(maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows)
     for line, (label, rows) in zip(grid, lines, strict=True):
-        line[0].text(-0.15, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=13)
+        plotting.label_row(line[0], label, 13)
         for axis, (_, _, response, _) in zip(line, rows, strict=False):
             axis.imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
-        for axis, image in zip(line[MAPS + 1:], rows[0][-1], strict=True):
+        for axis, image in zip(line[MAPS:], rows[0][-1], strict=True):
             axis.imshow(image, cmap="gray", vmin=0, vmax=1)
     for axis, text in (grid[0, 0], "each active latent's mean over the ball's position"), (
-            grid[0, MAPS + 1], "the first of them, going through its range"):
-        axis.text(0, 1.12, text, fontsize=12, transform=axis.transAxes).set_in_layout(False)
-    figure.suptitle(title, fontsize=14)
+            grid[0, MAPS], "the first of them, going through its range"):
+        axis.text(0, 1.1, text, fontsize=12, transform=axis.transAxes)
     return figure
 
 
@@ -97,7 +87,7 @@ def draw_all(flags):
             chosen = [(label, rows_of(run, MAPS)) for run, (label, rows) in zip(shown, lines, strict=True)
                       if rows and (run.variant or run.flags.beta in OVERVIEW)]
             if chosen:
-                plotting.save(draw_overview("What $\\beta$ does: conv, one ball\n", chosen),
+                plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
     for run, in found:
         steps = checkpoints.steps(run.path)

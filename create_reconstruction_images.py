@@ -27,18 +27,12 @@ def test_images(num_balls, friction):
 def draw(title, images, rows):
     """images: [n, 32, 32]. rows: (label, reconstructions [n, 32, 32], samples [n, 32, 32]) each."""
     n = len(images)
-    figure = plotting.figure(figsize=(2 * n * 0.8 + 2.6, (len(rows) + 1) * 0.85 + 0.9))
-    grid = figure.subplots(len(rows) + 1, 2 * n + 1, width_ratios=[1] * n + [0.3] + [1] * n, squeeze=False)
-    for line, (label, left, right) in zip(grid, [("test images", images, None), *rows], strict=True):
-        for axis in line:
-            axis.axis("off")
-        for axis, image in zip(line, [*left, None, *(right if right is not None else [None] * n)], strict=True):
-            if image is not None:
-                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        line[0].text(-0.15, 0.5, label, ha="right", va="center", transform=line[0].transAxes, fontsize=10)
-    grid[0, n + 1].text(0, 0.5, "below: samples from the prior", va="center", transform=grid[0, n + 1].transAxes,
-                        fontsize=10).set_in_layout(False)
-    figure.suptitle(title, fontsize=11)
+    figure, grid = plotting.tiles(title, len(rows) + 1, [1] * n + [-0.4] + [1] * n, 0.75, 3.2)
+    for line, (label, left, right) in zip(grid, [("test images", images, ()), *rows], strict=True):
+        for axis, image in zip(line, [*left, *right], strict=False):
+            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
+        plotting.label_row(line[0], label)
+    grid[0, n].text(0, 0.5, "below: samples from the prior", va="center", transform=grid[0, n].transAxes, fontsize=11)
     return figure
 
 

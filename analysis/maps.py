@@ -13,10 +13,11 @@ from analysis.scores import code_of, positions_of
 from training.seeds import Evaluation
 
 GRID = 60                         # of one ball's map: positions along a side
-SAMPLES, CELLS = 50_000, 25       # of more balls' maps: random positions, averaged in cells a side
+SAMPLES, CELLS = 20_000, 25       # of more balls' maps: random positions, averaged in cells a side
 RARE = 3                          # of which one with fewer positions is left grey
 RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior: the range that a latent takes
 EXTENT = {"ball": (LOW, HIGH), "centroid": (LOW, HIGH), "separation": (LOW - HIGH, HIGH - LOW)}
+TICKS = {"ball": (2, 4, 6, 8), "centroid": (2, 4, 6, 8), "separation": (-5, 0, 5)}
 CAPTION = {
     1: "Colour: the latent's posterior mean with the ball centred at (x, y), less its average over the box. y runs "
        "down, as in the images.",
@@ -66,22 +67,24 @@ def colours():
     return colormaps["RdBu_r"].with_extremes(bad="0.75")
 
 
+SIDE, GAP, LEFT, RIGHT, TOP, FOOT = 2.0, 0.3, 0.75, 1.3, 0.7, 0.6  # of draw_maps, in inches
+
+
 def draw_maps(title, maps, texts):
     """Response maps [latents, rows, columns] by kind, on one colour scale, with a text over each latent's."""
     columns = min(5, len(texts))
     blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
-    heights = [(2.2 * len(maps) + 0.8) * blocks + 1] + [1.4] * (len(maps) > 1)
-    figure = plotting.figure(figsize=(max(8, 2.3 * columns + 1.2), sum(heights)))
-    parts = figure.subfigures(len(heights), 1, squeeze=False, height_ratios=heights)[:, 0]
-    axes = parts[0].subplots(blocks * len(maps), columns, squeeze=False)
+    above = 0.28 + 0.17 * texts[0].count("\n")
+    block = above + len(maps) * (SIDE + 0.45)
+    sketch = 1.3 * (len(maps) > 1)
+    width, height = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT, TOP + blocks * block + FOOT + sketch
+    figure = plotting.figure(figsize=(width, height), layout="none")
     limit = max(centred(values)[1] for values in maps.values())
-    for axis in axes.flat:
-        axis.set_visible(False)
-    for number in range(len(texts)):
-        block, column = divmod(number, columns)
-        for row, (kind, values) in enumerate(maps.items()):
-            axis = axes[block * len(maps) + row, column]
-            axis.set_visible(True)
+    for number, text in enumerate(texts):
+        row, column = divmod(number, columns)
+        for place, (kind, values) in enumerate(maps.items()):
+            left, top = LEFT + column * (SIDE + GAP), TOP + row * block + above + place * (SIDE + 0.45)
+            axis = figure.add_axes((left / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height))
             low, high = EXTENT[kind]
             image = axis.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit,
                                 extent=(low, high, high, low))
@@ -89,27 +92,31 @@ def draw_maps(title, maps, texts):
             axis.set_xlabel(f"{difference}x", fontsize=9, labelpad=1)
             if column == 0:
                 axis.set_ylabel(f"{kind}'s {difference}y" if kind != "ball" else "y", fontsize=9, labelpad=1)
-            axis.tick_params(labelsize=8, length=2)
-            if row == 0:
-                axis.set_title(texts[number], fontsize=9)
-    parts[0].colorbar(image, ax=axes, shrink=0.6, label="posterior mean, centred", aspect=15)
-    parts[0].suptitle(title, fontsize=11)
-    parts[0].supxlabel(CAPTION[len(maps)], fontsize=9)
-    if len(maps) > 1:
-        draw_factors(parts[1])
+            axis.set(xticks=TICKS[kind], yticks=TICKS[kind])
+            axis.tick_params(labelsize=8, length=2, labelleft=column == 0)
+            if place == 0:
+                axis.set_title(text, fontsize=9)
+    bar = figure.add_axes((1 - (RIGHT - 0.3) / width, 0.5 - 0.9 / height, 0.15 / width, 1.8 / height))
+    figure.colorbar(image, cax=bar, label="posterior mean, centred")
+    figure.text(0.5, 1 - 0.12 / height, title, fontsize=11, ha="center", va="top")
+    figure.text(0.5, (sketch + 0.12) / height, CAPTION[len(maps)], fontsize=9, ha="center", va="bottom")
+    if sketch:
+        draw_factors(figure, width, height)
     return figure
 
 
-def draw_factors(figure):
-    """A sketch of the factors of two balls: two images that differ in one of them."""
+def draw_factors(figure, width, height):
+    """At the foot of a figure, a sketch of the factors of two balls: two images that differ in one of them."""
     pairs = {"centroid x": ((3, 5, 3, 3), (7, 5, 7, 3)), "centroid y": ((3, 3, 6, 3), (3, 7, 6, 7)),
              "dx² − dy²": ((5, 2.6, 5, 7.4), (2.6, 5, 7.4, 5)), "2 dx dy": ((3.3, 6.7, 6.7, 3.3), (3.3, 3.3, 6.7, 6.7))}
-    for axis, (name, both) in zip(figure.subplots(1, 2 * len(pairs)).reshape(-1, 2), pairs.items(), strict=True):
-        for one, balls, end in zip(axis, both, ("low", "high"), strict=True):
+    for number, (name, both) in enumerate(pairs.items()):
+        for end, balls in enumerate(both):
+            left = width * (number + 0.08 + 0.45 * end) / len(pairs)
+            axis = figure.add_axes((left / width, 0.1 / height, 0.9 / width, 0.9 / height), xlim=(0, 10), ylim=(10, 0),
+                                   xticks=[], yticks=[])
             for x, y in zip(balls[::2], balls[1::2], strict=True):
-                one.add_patch(Circle((x, y), 1.2, color="0.2"))
-            one.set(xlim=(0, 10), ylim=(10, 0), aspect="equal", xticks=[], yticks=[])
-            one.set_title(f"{name}: {end}", fontsize=8)
+                axis.add_patch(Circle((x, y), 1.2, color="0.2"))
+            axis.set_title(f"{name}: {'high' if end else 'low'}", fontsize=8, pad=3)
 
 
 def ranges(vae, latents):

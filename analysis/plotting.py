@@ -26,6 +26,32 @@ def figure(**kwargs):
     return Figure(**{"layout": "constrained", **kwargs})
 
 
+def tiles(title, rows, widths, side, left, row_gap=0.1, top=0.5):
+    """A figure of square tiles without axes, and the grid of these, [rows, tiles]. widths: of a row's tiles and gaps,
+    in sides; a gap is negative. side, left (margin for labels), row_gap, top: inches. Laid out by hand: of so many
+    tiles, matplotlib's own layout takes most of the time of a script."""
+    width = left + side * sum(map(abs, widths)) * 1.06 + 0.1
+    height = top + rows * (side + row_gap) + 0.1
+    fig = figure(figsize=(width, height), layout="none")
+    grid = []
+    for row in range(rows):
+        x, line = left, []
+        for wide in widths:
+            if wide > 0:
+                line.append(fig.add_axes((x / width, 1 - (top + row * (side + row_gap) + side) / height,
+                                          side * wide / width, side / height)))
+                line[-1].axis("off")
+            x += side * abs(wide) * 1.06
+        grid.append(line)
+    fig.text(0.5, 1 - 0.08 / height, title, fontsize=12, ha="center", va="top")
+    return fig, np.array(grid)
+
+
+def label_row(axis, text, fontsize=11):
+    """A label to the left of a row's first tile."""
+    axis.text(-0.12, 0.5, text, ha="right", va="center", transform=axis.transAxes, fontsize=fontsize)
+
+
 def data_set(flags):
     """A run's data set in words."""
     return f"{runs.NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
