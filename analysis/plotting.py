@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogFormatter
+from matplotlib.ticker import LogLocator
 
 from analysis import runs
 from architecture import MODELS
@@ -122,8 +122,9 @@ def beta_axis(axes, measured):
 
 def plain_ticks(axis):
     """Numbers as 0.2 and 20 on a log axis, and not as powers of ten."""
+    axis.set_minor_locator(LogLocator(subs=(2, 5)))
     for set_formatter in axis.set_major_formatter, axis.set_minor_formatter:
-        set_formatter(LogFormatter(minor_thresholds=(1.5, 0.7)))
+        set_formatter(lambda value, _: f"{value:g}")
 
 
 def save(fig, path, shown, dpi=150):
