@@ -4,7 +4,7 @@
 
 writes heat_map_<run>.png for every run: one image's z, in which the ten latents of lowest average stddev, lowest on
 top, are each set to -3, -1.5, 0, 1.5 and 3 while the others are kept, decoded. Rows of latents that are not active are
-pale. And real_balls_one_balls.jpg, real_balls_two_balls.jpg.
+pale. heat_map.json: how many rows change the image. And real_balls_one_balls.jpg, real_balls_two_balls.jpg.
 """
 import os
 import sys
@@ -97,17 +97,20 @@ def draw_samples(figures):
         print(path)
 
 
+def look_at(flags, run):
+    """Draw a run's heat map, and return in how many of its rows some pixel changes by more than a quarter."""
+    latents, stddev, z, images = edit(run.vae)
+    figure = draw(plotting.title_of(run).replace(", step", "\nstep"), latents, stddev, images,
+                  run.vae.decode(z[None])[0], z[latents], maps.ranges(run.vae, latents),
+                  np.isin(latents, run.vae.active))
+    plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)
+    return {"rows_that_change": int((np.ptp(images, axis=1).max(axis=(1, 2)) > 0.25).sum())}
+
+
 def draw_all(flags):
     device.load_tensorflow()
     draw_samples(flags.figures)
-    drawn = [run for run in runs.runs_of(flags.train_dir) if run.vae]
-    for run in runs.progress(drawn, "heat maps"):
-        latents, stddev, z, images = edit(run.vae)
-        figure = draw(plotting.title_of(run).replace(", step", "\nstep"), latents, stddev, images,
-                      run.vae.decode(z[None])[0], z[latents], maps.ranges(run.vae, latents),
-                      np.isin(latents, run.vae.active))
-        plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)
-    return bool(drawn)
+    return bool(runs.measure_all(flags, "heat_map.json", lambda run: look_at(flags, run)))
 
 
 main = plotting.script(__doc__, draw_all)

@@ -108,13 +108,15 @@ def measure_all(flags, file, measure):
 
     measure: a run -> object of numbers. Returns the runs that have numbers, each with them: (run, object).
     """
-    measured = []
+    measured, without = [], 0
     for run in progress(runs_of(flags.train_dir), file):
         numbers = measure(run) if run.vae else run.numbers.get(file)
         if numbers:
             measured.append((run, {**numbers, "step": run.step, "seed": run.flags.seed}))
         else:
-            print(f"left out {run.path}: its numbers.json has no {file}", file=sys.stderr)
+            without += 1
+    if without:
+        print(f"{file}: {without} runs without weights have no numbers for it")
     if measured:
         path = os.path.join(flags.figures, file)
         folder.write_whole(path, json.dumps({run.name: numbers for run, numbers in measured}, indent=1) + "\n")
