@@ -4,6 +4,7 @@
 """
 import math
 import os
+import re
 
 LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; runs of an older form have no beta
 
@@ -15,9 +16,9 @@ def read_rows(path, widths):
     if not os.path.exists(path):
         return [], 0
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        *lines, _ = file.read().split("\n")
-    rows, dropped = [], 0
-    for line in lines[1:]:
+        *lines, last = file.read().split("\n")
+    rows, dropped = [], 0 if re.fullmatch(r"[\w,.+-]*", last) else 1
+    for number, line in enumerate(lines):
         try:
             row = [float(word) for word in line.split(",")]
         except ValueError:
@@ -25,7 +26,7 @@ def read_rows(path, widths):
         good = len(row) in widths and all(map(math.isfinite, row)) and row[0] == int(row[0]) and row[0] >= 0
         if good and (not rows or row[0] > rows[-1][0]):
             rows.append([int(row[0]), *row[1:]])
-        else:
+        elif number:  # the header comes first, unless it was lost
             dropped += 1
     return rows, dropped
 
