@@ -66,15 +66,14 @@ class TrainedVAE:
     def encode_positions(self, positions):
         """As `encode`, of the images of balls at positions [n, balls, 2], in box units."""
         positions = np.asarray(positions, np.float32)
+        if positions.ndim != 3 or positions.shape[2] != 2:
+            raise ValueError(f"positions are [n, balls, 2]: given {list(positions.shape)}")
         mean, log_variance = self._call(self._encode_positions(positions.shape[1]), positions)
         return mean, np.exp(log_variance / 2)
 
     def decode(self, z):
         """The images of codes z [n, latents]: [n, 32, 32], from 0 to 1."""
-        z = np.asarray(z, np.float32)
-        if z.ndim != 2 or z.shape[1] != self.latents:
-            raise ValueError(f"codes are [n, {self.latents}]: given {list(z.shape)}")
-        return self._call(self._decode, z)[..., 0]
+        return self._call(self._decode, self._checked_codes(z))[..., 0]
 
     def reconstruct(self, images):
         """The images decoded from the means of their posteriors: [n, 32, 32], from 0 to 1."""
@@ -87,7 +86,8 @@ class TrainedVAE:
     def reconstruction_loss(self, images, noise):
         """[n]: each image's cross-entropy with the image of a sampled code, in nats. noise: standard normal,
         [n, latents]."""
-        return self._call(self._reconstruction_loss, checked(images), np.asarray(noise, np.float32))
+        images = checked(images)
+        return self._call(self._reconstruction_loss, images, self._checked_codes(noise, len(images)))
 
     @functools.cached_property
     def stddev(self):
@@ -100,13 +100,23 @@ class TrainedVAE:
         """Indices of the active latents, that of the lowest average stddev first."""
         return np.array([latent for latent in np.argsort(self.stddev) if self.stddev[latent] < ACTIVE_BELOW], int)
 
+    def _checked_codes(self, z, n=None):
+        """Codes [n, latents] in float32. Raises ValueError for another shape."""
+        z = np.asarray(z, np.float32)
+        if z.ndim != 2 or z.shape[1] != self.latents or n not in (None, len(z)):
+            raise ValueError(f"codes are [{'n' if n is None else n}, {self.latents}]: given {list(z.shape)}")
+        return z
+
     def _call(self, compute, *inputs):
         """A graph's outputs over inputs [n, ...] each, BATCH at a time, in NumPy."""
-        starts = range(0, max(1, len(inputs[0])), BATCH)
+        n = len(inputs[0])
+        if not n:  # TensorFlow convolves no empty batch: one, and none of its outputs
+            inputs = [np.zeros((1, *values.shape[1:]), values.dtype) for values in inputs]
+        starts = range(0, len(inputs[0]), BATCH)
         parts = [compute(*(tf.constant(values[start:start + BATCH]) for values in inputs)) for start in starts]
         if isinstance(parts[0], (list, tuple)):
-            return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
-        return np.concatenate(parts)
+            return tuple(np.concatenate(column)[:n] for column in zip(*parts, strict=True))
+        return np.concatenate(parts)[:n]
 
     @functools.cached_property
     def _encode(self):
@@ -138,15 +148,17 @@ def graph(function, *shapes):
 def checked(images):
     """Images as the model takes them, [n, 32, 32, 1] in float32. Raises ValueError for another shape or range."""
     images = np.asarray(images)
-    shape = ball_generator.IMAGE_SHAPE
+    shape, given = ball_generator.IMAGE_SHAPE, list(images.shape)
     if images.ndim == 3 and shape[-1] == 1:
         images = images[..., None]
     if images.ndim != 4 or images.shape[1:] != shape:
         n, _, channels = shape
-        raise ValueError(f"images are [n, {n}, {n}] or [n, {n}, {n}, {channels}]: given {list(images.shape)}")
+        raise ValueError(f"images are [n, {n}, {n}] or [n, {n}, {n}, {channels}]: given {given}")
     if images.dtype == np.uint8:
         return images.astype(np.float32) / 255
-    if images.size and not (images.dtype.kind in "fiub" and images.min() >= 0 and images.max() <= 1):
+    if images.dtype.kind not in "fiub":
+        raise ValueError(f"images are numbers: given {images.dtype}")
+    if images.size and not (images.min() >= 0 and images.max() <= 1):
         raise ValueError("images are from 0 to 1, or uint8: "
                          f"given {images.dtype} from {images.min()} to {images.max()}")
     return images.astype(np.float32)

@@ -47,7 +47,8 @@ def stopped_hook(kind, error, trace, before=sys.excepthook):
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 script = getattr(sys.modules["__main__"], "__file__", None)  # with `python -m training.sweep` it is not yet known
-if script and os.path.abspath(script).startswith(ROOT + os.sep) or any(
+if script and os.path.dirname(os.path.realpath(script)) in (
+        os.path.realpath(os.path.join(ROOT, folder)) for folder in ("", "benchmarks", "tests")) or any(
         word.startswith(("training.", "analysis.")) for word in sys.orig_argv[1:4]):
     # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
     sys.excepthook = stopped_hook
