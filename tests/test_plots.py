@@ -1,258 +1,487 @@
-"""The plot scripts, run on real folders; their figures opened and looked at, pixel by pixel where it matters."""
+"""The plot scripts, called in this process on real folders; their figures opened and looked at, and the numbers drawn
+held against others computed apart."""
+import contextlib
+import io
 import json
 import os
-import subprocess
+import shutil
 from types import SimpleNamespace
 
 import cv2
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import pytest
-from conftest import script
+from conftest import call
 from PIL import Image
 
 import architecture
 import ball_generator
+import create_beta_images
 import create_cool_images
+import create_disentanglement_graphs
 import create_error_graph
+import create_reconstruction_images
 import create_stddev_graphs
-import experiment
+import create_training_curves
 import main
-import plotting
+from analysis import draw, metrics, plotting, runs, scores
+from analysis.metrics import METRICS, Metric
+from training import checkpoints, flags, folder, load
+from training.seeds import Purpose
 
-TRAINED = "model_fully_connected_num_balls_1_beta_0.1"
+SCRIPTS = (create_beta_images, create_cool_images, create_disentanglement_graphs, create_error_graph,
+           create_reconstruction_images, create_stddev_graphs, create_training_curves)
+TRAINED = "model_all_conv_num_balls_1_beta_0.1_batch_size_16_lr_0.01"
+CONV = "model_conv_num_balls_1_beta_0.1_hidden_size_3"
+UNTRAINED = {  # name -> flags
+    CONV: ["--hidden_size=3"], f"{CONV}_seed_1": ["--hidden_size=3", "--seed=1"],
+    "model_tiny_num_balls_1_beta_4.0": ["--model=tiny", "--beta=4"],
+    "model_tiny_num_balls_1_beta_4.0_lr_0.0001": ["--model=tiny", "--beta=4", "--lr=0.0001"],
+    "model_tiny_num_balls_2_beta_0.1": ["--model=tiny", "--num_balls=2"],
+    "model_tiny_num_balls_1_beta_0.1_friction": ["--model=tiny", "--friction"]}
+DATA = "one_ball", "two_ball", "one_ball_friction"
 
 
 def untrained(train_dir, *words):
-    """A run folder with the weights alone of a model at step 0."""
-    flags = main.parse([f"--train_dir={train_dir}", *words])
-    experiment.claim(flags).close()
-    experiment.save(experiment.parts(experiment.new_model(flags)), experiment.folder(flags), 0)
-    return experiment.folder(flags)
+    """Make a run's folder with the weights alone of a model at step 0. Returns its path."""
+    parsed = main.check(flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", *words]))
+    path = folder.locate(parsed, main.FLAGS)
+    folder.claim(path, parsed, main.FLAGS).close()
+    checkpoints.save(checkpoints.parts(checkpoints.new_model(parsed)), path, 0)
+    return path
+
+
+def ideal_code(num_balls):
+    """To hold scores against, the ideal code alone."""
+    return {"ideal code": scores.scores_of(lambda positions: metrics.factors_of(positions)[1], num_balls)}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, trained):
-    """A trained run, untrained ones of every odd kind, and folders that are no runs; with all figures drawn."""
+def store(tmp_path_factory, trained, tiny):
+    """A trained run, untrained ones of many kinds, one of a model that there is no more, and folders that are no runs;
+    with all figures drawn."""
     home = tmp_path_factory.mktemp("a store")
     train_dir, figures = home / "store", home / "new" / "figures"
-    os.symlink(f"{trained}_{TRAINED}", f"{train_dir}_{TRAINED}")
-    for words in (["--hidden_size=3"], ["--hidden_size=3", "--seed=1"], ["--beta=4"], ["--model=all_conv"],
-                  ["--num_balls=2", "--batch_size=7"], ["--num_balls=3"], ["--friction"]):
+    shutil.copytree(trained, f"{train_dir}_{TRAINED}")
+    for words in UNTRAINED.values():
         untrained(train_dir, *words)
     os.mkdir(f"{train_dir}_model_empty")
-    os.mkdir(f"{train_dir}_model_conv_num_balls_1_beta_0.5")
-    experiment.claim(main.parse([f"--train_dir={train_dir}", "--beta=0.5"])).close()  # killed before its first save
+    killed = flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", "--beta=0.5"])
+    folder.claim(folder.locate(killed, main.FLAGS), killed, main.FLAGS).close()  # before its first save
     os.mkdir(f"{train_dir}_model_conv_num_balls_1_beta_0.1.old-1")
-    output = {name: script(name, f"--train_dir={train_dir}", f"--figures={figures}")
-              for name in ("create_cool_images.py", "create_stddev_graphs.py", "create_error_graph.py")}
-    return train_dir, figures, output
+    said = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "scores_without_network", ideal_code)  # of many seconds; test_results.py looks at it all
+        with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
+            call(draw.main, f"--train_dir={train_dir}", f"--figures={figures}")
+    return SimpleNamespace(train_dir=train_dir, figures=figures, out=said[0].getvalue(), err=said[1].getvalue())
 
 
-RUNS = ["model_fully_connected_num_balls_1_beta_0.1", "model_conv_num_balls_1_beta_0.1",
-        "model_conv_num_balls_1_beta_0.1_seed_1", "model_conv_num_balls_1_beta_4.0",
-        "model_all_conv_num_balls_1_beta_0.1", "model_conv_num_balls_2_beta_0.1", "model_conv_num_balls_3_beta_0.1",
-        "model_conv_num_balls_1_beta_0.1_friction"]
+def numbers(figures, file):
+    with open(figures / file) as content:
+        return json.load(content)
 
 
-def test_files_and_what_is_said(store):
-    train_dir, figures, output = store
-    expected = {f"heat_map_{run}.png" for run in RUNS} | {"stddev.json", "reconstruction_loss.json"} | {
-        f"{start}_stddev_{model}.png" for start, model in (
-            ("one_ball", "fully_connected"), ("one_ball", "conv"), ("one_ball", "all_conv"), ("two_ball", "conv"),
-            ("three_ball", "conv"), ("one_ball_friction", "conv"))} | {
-        f"{start}_reconstruction_loss.png" for start in ("one_ball", "two_ball", "three_ball", "one_ball_friction")}
-    assert set(os.listdir(figures)) == expected
-    for done in output.values():
-        assert f"left out {train_dir}_model_empty: it has no flags.json" in done.stderr
-        assert "model_conv_num_balls_1_beta_0.5: it has no whole checkpoint" in done.stderr
-        missing = done.stderr.split("missing of the 18")[1]
-        assert "model_conv_num_balls_2_beta_1.0" in missing and TRAINED not in missing
-        assert missing.count("model_") == 18 - 4 and "old-1" not in done.stderr
+def test_files(store):
+    names = [TRAINED, *UNTRAINED]
+    models = {("one_ball", "all_conv"), ("one_ball", "conv")} | {(data, "tiny") for data in DATA}
+    expected = {f"heat_map_{name}.png" for name in names} | {
+        f"{data}_stddev_{model}.png" for data, model in models} | {
+        f"{data}_{what}.png" for data in DATA for what in ("reconstruction_loss", "disentanglement")} | {
+        f"reconstructions_{data}.png" for data in DATA} | {f"beta_{model}_{data}.png" for data, model in models} | {
+        f"response_map_{TRAINED}.png", f"traversal_{TRAINED}.gif", "training_curves_one_ball.png",
+        "real_balls_one_balls.jpg", "real_balls_two_balls.jpg",
+        "stddev.json", "reconstruction_loss.json", "disentanglement.json"}
+    found = set(os.listdir(store.figures))
+    assert expected <= found and not [file for file in found if file.endswith(".new")]
+    for file in "stddev.json", "reconstruction_loss.json", "disentanglement.json":
+        assert set(numbers(store.figures, file)) == set(names)
+
+
+def test_what_is_left_out_is_said_once(store):
+    assert f"left out {store.train_dir}_model_empty: it has no flags.json\n" in store.err
+    assert f"left out {store.train_dir}_model_conv_num_balls_1_beta_0.5: it has no whole checkpoint\n" in store.err
+    assert store.err.count("left out") == 2
+    assert all(f"{script.__name__}.py: " in store.out for script in SCRIPTS)  # and its seconds
 
 
 def test_every_figure_shows_something_and_knows_its_runs(store):
-    for path in store[1].glob("*.png"):
-        picture = cv2.imread(str(path))
-        assert picture.std() > 10 and len(np.unique(picture[::9].reshape(-1, 3), axis=0)) > 10, path
+    names = {TRAINED, *UNTRAINED}
+    for path in store.figures.glob("*.png"):
+        image = cv2.imread(str(path))
+        assert image.std() > 8 and len(np.unique(image[::9, ::5].reshape(-1, 3), axis=0)) > 10, path
         text = Image.open(path).text
-        assert {"run", "step", "seed"} <= set(text), path
-    text = Image.open(store[1] / "one_ball_stddev_conv.png").text
-    assert text["run"].split(", ") == ["model_conv_num_balls_1_beta_0.1", "model_conv_num_balls_1_beta_0.1_seed_1",
-                                       "model_conv_num_balls_1_beta_4.0"]
-    assert text["step"] == "0, 0, 0" and text["seed"] == "0, 1, 0"
-    text = Image.open(store[1] / f"heat_map_{TRAINED}.png").text
-    assert (text["run"], text["step"], text["seed"]) == (TRAINED, "500", "0")
+        shown = text["run"].split(", ")
+        assert set(shown) <= names, path
+        assert text["step"].split(", ") == ["300" if name == TRAINED else "0" for name in shown]
+        assert text["seed"].split(", ") == ["1" if name.endswith("_seed_1") else "0" for name in shown]
+        if path.name.startswith(("heat_map_", "response_map_")):
+            assert path.name.endswith(f"map_{shown[0]}.png") and len(shown) == 1
+    text = Image.open(store.figures / "one_ball_stddev_conv.png").text
+    assert text["run"] == f"{CONV}, {CONV}_seed_1"
+    text = Image.open(store.figures / "one_ball_reconstruction_loss.png").text
+    assert set(text["run"].split(", ")) == {name for name in names if "balls_1" in name and "friction" not in name}
 
+
+def test_runs_that_differ_in_one_flag_are_kept_apart(store):
+    one, other = (name for name in UNTRAINED if "beta_4.0" in name)
+    losses = numbers(store.figures, "reconstruction_loss.json")
+    assert one in losses and other in losses
+    shown = [run for run in runs.runs_of(str(store.train_dir)) if run.name in (one, other)]
+    lines = plotting.series([(run, losses[run.name]) for run in shown])
+    assert list(lines) == [("tiny", ""), ("tiny", "lr 0.0001")]
+    figure = create_error_graph.draw("", [(run, losses[run.name]) for run in shown], {})
+    assert legend_of(figure.axes[0]) == ["tiny", "tiny, lr 0.0001"]
+
+
+# Heat maps
 
 def tiles(path, rows):
-    """The tiles of a heat map, [rows, 5, 96, 96], cut out of the picture by its layout."""
-    picture = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    """The tiles of a heat map, [rows, 5, 32, 32], cut out by the module's own layout."""
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
     c = create_cool_images
-    assert picture.shape == (c.TOP + rows * 102 - 6 + c.BOTTOM, c.LEFT + 5 * 102 - 6 + c.RIGHT)
-    grid = picture[c.TOP:picture.shape[0] - c.BOTTOM, c.LEFT:picture.shape[1] - c.RIGHT]
-    gaps = np.ones(grid.shape, bool)
-    for row in range(rows):
-        for column in range(5):
-            gaps[row * 102:row * 102 + 96, column * 102:column * 102 + 96] = False
-    assert (grid[gaps] == 255).all()
-    return np.array([[grid[r * 102:r * 102 + 96, c * 102:c * 102 + 96] for c in range(5)] for r in range(rows)])
+    step = c.TILE + c.GAP
+    assert image.shape == (c.TOP + rows * step - c.GAP + c.BOTTOM, c.LEFT + 5 * step - c.GAP + c.RIGHT)
+    squares = np.array([[image[c.TOP + row * step:, c.LEFT + column * step:][:c.TILE, :c.TILE] for column in range(5)]
+                        for row in range(rows)]).reshape(rows, 5, 32, c.TILE // 32, 32, c.TILE // 32)
+    assert (squares == squares[:, :, :, :1, :, :1]).all()  # a pixel is a square
+    return squares[:, :, :, 0, :, 0].astype(float)
 
 
-def test_tiles_of_a_heat_map(store):
-    train_dir, figures, _ = store
-    found = tiles(figures / f"heat_map_{TRAINED}.png", 10)
-    squares = found.reshape(10, 5, 32, 3, 32, 3)
-    assert (squares == squares[:, :, :, :1, :, :1]).all()  # pixels are whole squares
-
-    flags, model, _ = experiment.restore(f"{train_dir}_{TRAINED}")
-    positions = ball_generator.simulate([(0, experiment.EVALUATION, 100)], 1, 128)[0]
-    mean, log_variance = (part.numpy() for part in model.encode(ball_generator.render(positions)))
+@pytest.mark.parametrize("name", [TRAINED, "model_tiny_num_balls_1_beta_4.0"])
+def test_tiles_of_a_heat_map(store, name):
+    vae = load(f"{store.train_dir}_{name}")
+    positions = ball_generator.simulate([(0, int(Purpose.EVALUATION), 100)], 1, 128)[0]
+    mean, log_variance = (part.numpy() for part in vae.model.encode(ball_generator.render(positions)))
     stddev = np.exp(0.5 * log_variance)
-    z = mean[0] + stddev[0] * architecture.normal((10,), (experiment.EVALUATION, 0)).numpy()
-    for row, latent in enumerate(np.argsort(stddev.mean(axis=0))):
+    z = mean[0] + stddev[0] * architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy()
+    active = set(vae.active.tolist())
+    assert bool(active) == (name == TRAINED)
+    rows = np.argsort(stddev.mean(axis=0))[:10]
+    found = tiles(store.figures / f"heat_map_{name}.png", len(rows))
+    for row, latent in enumerate(rows):
         for column, value in enumerate((-3, -1.5, 0, 1.5, 3)):
             changed = z.copy()
             changed[latent] = value
-            expected = 255 / (1 + np.exp(-model.decode(changed[None]).numpy()[0, :, :, 0].astype(float)))
-            np.testing.assert_allclose(squares[row, column, :, 0, :, 0], expected, atol=3)
+            expected = 1 / (1 + np.exp(-vae.model.decode(changed[None]).numpy()[0, :, :, 0].astype(float)))
+            if latent not in active:  # pale
+                expected = 1 - create_cool_images.PALE * (1 - expected)
+            np.testing.assert_allclose(found[row, column], 255 * expected, atol=3)
 
 
-def test_live_latents_change_the_picture_and_dead_ones_do_not(store, tmp_path):
-    flags, model, step = experiment.restore(f"{store[0]}_{TRAINED}")
-    kernel = model.decoder.layers[0].kernel
-    kernel.assign(kernel * (np.arange(10) != 4)[:, None])  # the decoder no longer sees latent 4
-    latents, stddev, pictures = create_cool_images.traverse(flags, model)
-    figure = create_cool_images.draw("one is dead", latents, stddev, pictures)
-    plotting.save_figure(figure, f"{tmp_path}/map.png", {TRAINED: {"step": step, "seed": 0}}, create_cool_images.DPI)
-    found = tiles(tmp_path / "map.png", 10).astype(int)
-    spread = np.ptp(found, axis=1).max(axis=(1, 2))  # over the five values
-    assert (spread[latents == 4] == 0).all()
-    assert stddev[0] < 0.5 and (spread[(stddev < 0.5) & (latents != 4)] > 60).all()
+def test_a_latent_that_the_decoder_does_not_see_changes_nothing(store):
+    vae = load(f"{store.train_dir}_{TRAINED}")
+    kernel = vae.model.decoder.layers[1].kernel
+    latents, _, z, images = create_cool_images.edit(vae)
+    assert np.ptp(images, axis=1).max(axis=(1, 2)).min() > 0
+    kernel.assign(kernel * 0)
+    latents, stddev, z, images = create_cool_images.edit(vae)
+    assert len(set(latents.tolist())) == 10 and (np.diff(stddev) >= 0).all() and len(z) == 16
+    assert np.ptp(images, axis=1).max() == 0
 
 
 def test_fewer_than_ten_latents(store):
-    tiles(store[1] / "heat_map_model_conv_num_balls_1_beta_0.1.png", 3)  # which looks at the size of the picture
-    tiles(store[1] / "heat_map_model_all_conv_num_balls_1_beta_0.1.png", 10)
+    tiles(store.figures / f"heat_map_{CONV}.png", 3)  # which looks at the size of the image
+    tiles(store.figures / "heat_map_model_tiny_num_balls_2_beta_0.1.png", 2)
 
 
-def test_numbers_as_json(store):
-    train_dir, figures, _ = store
-    with open(figures / "stddev.json") as file:
-        stddevs = json.load(file)
-    with open(figures / "reconstruction_loss.json") as file:
-        losses = json.load(file)
-    assert set(stddevs) == set(losses) == set(RUNS)
-    assert stddevs[TRAINED]["step"] == losses[TRAINED]["step"] == 500
-    assert losses["model_conv_num_balls_1_beta_0.1_seed_1"]["seed"] == 1
-    assert len(stddevs["model_conv_num_balls_1_beta_0.1"]["stddev"]) == 3
-    assert len(stddevs["model_all_conv_num_balls_1_beta_0.1"]["stddev"]) == 16
+def test_a_users_own_style_changes_nothing(store, tmp_path):
+    """Neither size nor a single dot, nor does it ask for LaTeX."""
+    one = tmp_path / f"store_{TRAINED}"
+    shutil.copytree(f"{store.train_dir}_{TRAINED}", one)
+    with matplotlib.rc_context({"savefig.bbox": "tight", "font.size": 25, "text.usetex": True, "figure.dpi": 33,
+                                "savefig.dpi": 33, "axes.prop_cycle": matplotlib.cycler(color=["red"]),
+                                "image.cmap": "hot", "lines.linewidth": 9}):
+        for script, file in ((create_cool_images, f"heat_map_{TRAINED}.png"),
+                             (create_stddev_graphs, "one_ball_stddev_all_conv.png")):
+            call(script.main, f"--train_dir={tmp_path}/store", f"--figures={tmp_path}")
+            assert (cv2.imread(str(tmp_path / file)) == cv2.imread(str(store.figures / file))).all()
+    assert matplotlib.rcParams["font.size"] == 10
 
-    flags, model, _ = experiment.restore(f"{train_dir}_{TRAINED}")
-    pictures = ball_generator.render(ball_generator.simulate([(0, experiment.EVALUATION, 100)], 1, 1000)[0])
-    stddev = np.exp(model.encode(pictures)[1].numpy().astype(float) / 2)
-    expected = sorted(sum(row[i] for row in stddev) / 1000 for i in range(10))
+
+def test_sample_images(store):
+    for name, count in ("one", 1), ("two", 2):
+        image = cv2.imread(str(store.figures / f"real_balls_{name}_balls.jpg"), cv2.IMREAD_GRAYSCALE)
+        assert image.shape == (256, 256)
+        assert image.sum() / 255 / 64 == pytest.approx(count * 41, rel=0.15)  # pixels that a ball covers
+
+
+# Numbers
+
+def test_numbers_computed_apart(store):
+    stddevs, losses = (numbers(store.figures, file) for file in ("stddev.json", "reconstruction_loss.json"))
+    assert stddevs[TRAINED]["step"] == losses[TRAINED]["step"] == 300
+    assert losses[f"{CONV}_seed_1"]["seed"] == 1
+    assert len(stddevs[CONV]["stddev"]) == 3 and len(stddevs[TRAINED]["stddev"]) == 16
+
+    model = load(f"{store.train_dir}_{TRAINED}").model
+    images = ball_generator.render(ball_generator.simulate([(0, int(Purpose.EVALUATION), 100)], 1, 1000)[0])
+    stddev = np.exp(model.encode(images)[1].numpy().astype(float) / 2)
+    expected = sorted(sum(row[i] for row in stddev) / 1000 for i in range(16))
     np.testing.assert_allclose(stddevs[TRAINED]["stddev"], expected, atol=1e-4)
 
     per_trajectory = []
     for i in range(100):
-        pictures = ball_generator.render(ball_generator.simulate([(0, experiment.EVALUATION, i)], 1, 32)[0]).numpy()
-        mean, log_variance = (part.numpy() for part in model.encode(pictures))
-        z = mean + np.exp(0.5 * log_variance) * architecture.normal((32, 10), (experiment.EVALUATION, i)).numpy()
+        seed = 0, int(Purpose.EVALUATION), i
+        images = ball_generator.render(ball_generator.simulate([seed], 1, 32)[0]).numpy()
+        mean, log_variance = (part.numpy() for part in model.encode(images))
+        z = mean + np.exp(0.5 * log_variance) * architecture.normal((32, 16), (int(Purpose.EVALUATION), i)).numpy()
         p = np.clip(1 / (1 + np.exp(-model.decode(z).numpy().astype(float))), 1e-300, 1 - 1e-16)
-        per_trajectory.append(-(pictures * np.log(p) + (1 - pictures) * np.log(1 - p)).sum(axis=(1, 2, 3)).mean())
+        per_trajectory.append(-(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2, 3)).mean())
     found = losses[TRAINED]
     assert found["reconstruction_loss"] == pytest.approx(np.mean(per_trajectory), abs=2e-3)
     assert found["standard_error"] == pytest.approx(np.std(per_trajectory) / np.sqrt(99), abs=1e-3)
     assert found["entropy_floor"] == pytest.approx(21.12, abs=0.05)
-    assert losses["model_conv_num_balls_2_beta_0.1"]["entropy_floor"] == pytest.approx(42.19, abs=0.05)
+    assert losses["model_tiny_num_balls_2_beta_0.1"]["entropy_floor"] == pytest.approx(42.19, abs=0.05)
+    floors = {losses[name]["entropy_floor"] for name in losses if "balls_1" in name and "friction" not in name}
+    assert len(floors) == 1  # models are compared on the same images
 
 
-def test_models_are_compared_on_the_same_pictures(store):
-    with open(store[1] / "reconstruction_loss.json") as file:
-        losses = json.load(file)
-    floors = {losses[run]["entropy_floor"] for run in RUNS if "balls_1" in run and "friction" not in run}
-    assert len(floors) == 1
+def test_scores_of_the_runs(store):
+    found = numbers(store.figures, "disentanglement.json")
+    vae = load(f"{store.train_dir}_{TRAINED}")
+    _, stddev = vae.encode_positions(scores.positions_of(1)[0])
+    learnt = found[TRAINED]
+    assert learnt["latents"] == 16 and learnt["active_latents"] == (stddev.mean(axis=0) < 0.9).sum() > 0
+    assert all(0 < share < 1 for share in learnt["r2"]) and set(METRICS) <= set(learnt)
+    assert found["model_tiny_num_balls_2_beta_0.1"]["factors"][0] == "centroid x"
+    assert "change_accuracy" not in found["model_tiny_num_balls_2_beta_0.1"]
+    for name in CONV, f"{CONV}_seed_1":  # at step 0, every latent of it untrained
+        untrained = found[name]["others"][scores.UNTRAINED]
+        if found[name]["active_latents"] == 3:
+            assert all(untrained[key] == found[name][key] for key in METRICS)
+    assert found[CONV]["others"][scores.UNTRAINED] != found[f"{CONV}_seed_1"]["others"][scores.UNTRAINED]
 
 
-def lines(axes):
+def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys):
+    """Even one of a model that there is no more."""
+    before = {file: numbers(store.figures, file)[TRAINED] for file in (
+        "stddev.json", "reconstruction_loss.json", "disentanglement.json")}
+    name = TRAINED.replace("all_conv", "gone")
+    place = tmp_path / f"store_{name}"
+    place.mkdir()
+    kept = vars(folder.read_flags(f"{store.train_dir}_{TRAINED}"))
+    (place / "flags.json").write_text(json.dumps({**kept, "model": "gone"}))
+    shutil.copy(f"{store.train_dir}_{TRAINED}/losses.csv", place)
+    words = f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/figures"
+    call(create_error_graph.main, *words, code=1)
+    assert f"left out {place}: it has no whole checkpoint" in capsys.readouterr().err
+    (place / "numbers.json").write_text(json.dumps(before))
+    runs.runs_of.cache_clear()
+    for script in create_stddev_graphs, create_error_graph, create_disentanglement_graphs, create_training_curves:
+        call(script.main, *words)
+    out, err = capsys.readouterr()
+    assert out.count("1 of 1 runs come without weights: they are drawn from their numbers\n") == 1 and not err
+    for file, expected in before.items():
+        assert numbers(tmp_path / "figures", file) == {name: expected}
+    for file in "one_ball_reconstruction_loss", "one_ball_stddev_gone", "one_ball_disentanglement":
+        assert cv2.imread(str(tmp_path / "figures" / f"{file}.png")).std() > 8
+    call(create_cool_images.main, *words, code=1)
+    (place / "numbers.json").write_text(json.dumps({"stddev.json": before["stddev.json"]}))
+    runs.runs_of.cache_clear()
+    call(create_error_graph.main, *words, code=1)
+    assert "reconstruction_loss.json: 1 runs without weights have no numbers for it\n" in capsys.readouterr().out
+    runs.runs_of.cache_clear()
+
+
+# Figures of many runs, from made-up numbers
+
+def run_of(model, beta, seed=0, num_balls=1, variant="", **more):
+    """A run without a folder."""
+    given = SimpleNamespace(model=model, beta=beta, seed=seed, num_balls=num_balls, friction=False, **more)
+    name = f"model_{model}_num_balls_{num_balls}_beta_{beta}{variant}" + f"_seed_{seed}" * bool(seed)
+    return runs.Run(name, None, given, 1000, None, {})
+
+
+def lines_of(axes):
+    """label -> points of the lines that have a label."""
     return {line.get_label(): line.get_xydata() for line in axes.get_lines() if not line.get_label().startswith("_")}
 
 
-def test_error_graph_draws_ours_the_floor_and_2016():
-    runs = {f"r{seed}{beta}": {"model": "conv", "beta": beta, "reconstruction_loss": 22 + beta + seed,
-                               "standard_error": 0.1, "entropy_floor": 21.12} for seed in (0, 1) for beta in (0.1, 4.0)}
-    runs["all_conv"] = {"model": "all_conv", "beta": 0.1, "reconstruction_loss": 80, "standard_error": 3,
-                        "entropy_floor": 21.12}
-    runs["all_conv, other beta"] = {**runs["all_conv"], "beta": 1.0, "standard_error": 0.2}
-    published = plotting.published("reconstruction_loss")["1"]
-    figure = create_error_graph.draw("one ball", runs, published)
-    (axes,) = figure.axes
-    drawn = lines(axes)
-    assert drawn["conv, 2016"].tolist() == [[0.1, 21.4688], [0.5, 22.1625], [1.0, 22.975]]
-    assert set(drawn["entropy floor, 21.12"][:, 1]) == {21.12}
-    bars, others = axes.containers
-    np.testing.assert_allclose(bars[0].get_xydata(), [[0.1, 22.6], [4.0, 26.5]])  # mean of two seeds
-    np.testing.assert_allclose(bars[2][0].get_segments()[0][:, 1], [22.5, 22.7])   # the standard error
-    dots = [line.get_xydata() for line in axes.get_lines()
-            if line.get_marker() == "o" and line.get_linestyle() == "None"]
-    np.testing.assert_allclose(dots[0], [[0.1, 22.1], [4, 26], [0.1, 23.1], [4, 27]])  # every seed
-    assert "nats" in axes.get_ylabel() and "beta" in axes.get_xlabel()
-    np.testing.assert_allclose([segment[:, 1] for segment in others[2][0].get_segments()], [[77, 83], [79.8, 80.2]])
-    assert bars[0].get_color() != others[0].get_color()
-    plt.close(figure)
+def legend_of(axes):
+    return [text.get_text() for text in axes.get_legend().get_texts()]
 
 
-def test_title_tells_steps_and_seeds():
-    flags = SimpleNamespace(num_balls=2, friction=True)
-    runs = {str(seed): {"model": "conv", "beta": 0.1, "step": 1000 * (1 + seed), "seed": seed} for seed in (0, 1)}
-    assert plotting.title(flags, runs) == "two balls, friction\nsteps 1,000, 2,000; seeds 0, 1"
-    runs["other"] = {"model": "conv", "beta": 0.5, "step": 1000, "seed": 0}
-    assert plotting.title(flags, runs).endswith("seeds 0, 1 (1 to 2 a point)")
+def dots_of(axes):
+    """Points of the markers without a line, [[x, y], ...] in the order drawn."""
+    return np.concatenate([line.get_xydata() for line in axes.get_lines()
+                           if line.get_linestyle() == "None" and line.get_marker() in ("o", "D")])
 
 
-def test_stddev_graph_draws_ours_and_2016():
-    runs = {"a": {"beta": 0.1, "stddev": [0.2, 0.6]}, "b": {"beta": 0.1, "stddev": [0.4, 1.0]},
-            "c": {"beta": 2.0, "stddev": [0.9, 1.0, 1.0]}}
-    figure = create_stddev_graphs.draw("conv, one ball", runs, {"0.1": [0.1, 0.5, None], "1.0": [0.3, 0.4, 0.5]})
-    (axes,) = figure.axes
-    drawn = lines(axes)
-    assert sorted(drawn) == ["$\\beta$ = 0.1, 2 seeds", "$\\beta$ = 0.1, 2016", "$\\beta$ = 2"]
-    np.testing.assert_allclose(drawn["$\\beta$ = 0.1, 2 seeds"], [[1, 0.3], [2, 0.8]])
-    np.testing.assert_allclose(drawn["$\\beta$ = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
-    plt.close(figure)
+def test_error_graph():
+    """Excess over the floor: ours by seed and their mean with its error bar, and 2016's."""
+    floor = 21.12
+    measured = [(run_of("conv", beta, seed), {"reconstruction_loss": 22 + beta + seed, "standard_error": 0.1,
+                                              "entropy_floor": floor}) for seed in (0, 1) for beta in (0.1, 4.0)]
+    measured += [(run_of("all_conv", beta), {"reconstruction_loss": 80, "standard_error": error,
+                                             "entropy_floor": floor}) for beta, error in ((0.1, 3), (1.0, 0.2))]
+    measured.append((run_of("conv", 4.0, variant="_beta_start_60.0"), {
+        "reconstruction_loss": 21.5, "standard_error": 0.1, "entropy_floor": floor}))
+    published = runs.published("reconstruction_loss")["1"]
+    figure = create_error_graph.draw("one ball", measured, published)
+    axes = figure.axes[0]
+    np.testing.assert_allclose(lines_of(axes)["conv, 2016"][:, 1], np.array([21.4688, 22.1625, 22.975]) - floor)
+    np.testing.assert_allclose(lines_of(axes)["conv, 2016"][:, 0], [0.1, 0.5, 1.0])
+    bars = {bar.get_label(): bar for bar in axes.containers}
+    assert set(bars) == {"conv", "conv, annealed from β 60", "all_conv"}
+    np.testing.assert_allclose(bars["conv"][0].get_xydata(), [[0.1, 22.6 - floor], [4, 26.5 - floor]], rtol=0.05)
+    np.testing.assert_allclose(bars["conv"][0].get_xydata()[:, 1], [22.6 - floor, 26.5 - floor])
+    errors = [segment[:, 1] + floor for segment in bars["all_conv"][2][0].get_segments()]
+    np.testing.assert_allclose(errors, [[77, 83], [79.8, 80.2]])
+    np.testing.assert_allclose(dots_of(axes)[:4, 1] + floor, [22.1, 26, 23.1, 27])  # every seed
+    assert {bars[name][0].get_color() for name in bars} == {"#D55E00", "#009E73"}
+    assert "nats" in axes.get_ylabel() and "beta" in axes.get_xlabel() and axes.get_yscale() == "log"
+    assert set(legend_of(axes)) == {*bars, "conv, 2016", "all_conv, 2016"}
 
 
-def test_published_numbers_are_of_the_18():
-    assert len(plotting.expected()) == len(set(plotting.expected())) == 18
-    assert plotting.published("reconstruction_loss")["2"]["fully_connected"]["0.5"] == 45.1146
+def test_stddev_graph():
+    measured = [(run_of("conv", 0.1), {"stddev": [0.2, 0.6]}), (run_of("conv", 0.1, 1), {"stddev": [0.4, 1.0]}),
+                (run_of("conv", 2.0), {"stddev": [0.9, 1.0, 1.0]})]
+    figure = create_stddev_graphs.draw("conv, one ball", measured, {"0.1": [0.1, 0.5, None], "1.0": [0.3, 0.4, 0.5]})
+    axes = figure.axes[0]
+    drawn = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"]
+    for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
+        assert drawn.count(expected) == 1
+    np.testing.assert_allclose(lines_of(axes)["$\\beta$ = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
+    assert len(legend_of(axes)) == 3 and axes.get_xlabel() and axes.get_ylabel()
 
 
-@pytest.mark.parametrize("name", ["create_cool_images.py", "create_stddev_graphs.py", "create_error_graph.py"])
-def test_nothing_to_draw(tmp_path, name):
-    done = script(name, f"--train_dir={tmp_path}/none", f"--figures={tmp_path}/figures", code=1)
-    assert "nothing to draw" in done.stderr and f"{tmp_path}/none" in done.stderr
-    assert not os.listdir(tmp_path / "figures")
-    assert "did you mean --figures" in script(name, "--figure=x", code=2).stderr
-    assert "--figures" in script(name, "--figures=/dev/null", code=2).stderr
+def score(value, **more):
+    """An object of disentanglement.json in which every metric has this value."""
+    return {"beta_latents_per_pixel": 0.031, "active_latents": 2, "step": 1000, **dict.fromkeys(METRICS, value), **more,
+            "others": {scores.UNTRAINED: dict.fromkeys(METRICS, 0.15), "ideal code": dict.fromkeys(METRICS, 0.99),
+                       "chance": {"change_accuracy": 0.5}}}
 
 
-def test_read_only_figures(tmp_path):
-    figures = tmp_path / "figures"
-    figures.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", str(figures)], capture_output=True).returncode:
-        pytest.skip("cannot mount here: needs root")
-    try:
-        done = script("ball_generator.py", f"--figures={figures}", code=2)
-        assert "--figures" in done.stderr and "Read-only" in done.stderr and done.stderr.count("\n") == 1
-    finally:
-        subprocess.run(["umount", str(figures)], check=True)
+def test_score_graph_draws_seeds_their_mean_and_what_to_hold_them_against():
+    measured = [(run_of("conv", beta, seed), score(beta / 2 - 0.02 * seed, r2=[beta / 4, beta / 2], seed=seed))
+                for beta in (0.2, 1.0) for seed in (0, 1)]
+    figure = create_disentanglement_graphs.draw_scores("one ball", measured)
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    titles = {key: metric.title for key, metric in METRICS.items() if metric.limits}
+    assert [axes.get_title() for axes in panels] == list(titles.values())
+    by_key = dict(zip(titles, panels, strict=True))
+    np.testing.assert_allclose(by_key["r2"].containers[0][0].get_xydata()[:, 1], [0.075, 0.375])  # mean over factors
+    np.testing.assert_allclose(by_key["mig"].containers[0][0].get_xydata()[:, 1], [0.09, 0.49])   # and over seeds
+    np.testing.assert_allclose(dots_of(by_key["mig"])[:, 1], [0.1, 0.08, 0.5, 0.48])
+    for key, axes in by_key.items():
+        flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
+        assert flat >= {0.99, 0.15} | ({0.5} if key == "change_accuracy" else set())
+        assert "beta" in axes.get_xlabel()
 
 
-def test_sample_pictures(tmp_path):
-    script("ball_generator.py", f"--figures={tmp_path}", env={k: v for k, v in os.environ.items() if k != "DISPLAY"})
-    assert sorted(os.listdir(tmp_path)) == ["real_balls_one_balls.jpg", "real_balls_two_balls.jpg"]
-    one, two = (cv2.imread(str(path), cv2.IMREAD_GRAYSCALE) for path in sorted(tmp_path.glob("*.jpg")))
-    assert one.shape == (256, 256)
-    for picture, count in (one, 1), (two, 2):
-        assert picture.sum() / 255 / 64 == pytest.approx(count * 41, rel=0.15)  # pixels that a ball covers
+def test_a_seventh_metric_is_a_panel(monkeypatch):
+    """And a key of the JSON; test_results.py sees to its column."""
+    monkeypatch.setitem(METRICS, "seventh", Metric("a seventh metric", lambda sample: 0.25, (0, 1)))
+    assert "seventh" in scores.scores_of(lambda positions: positions[:, 0], 1)
+    figure = create_disentanglement_graphs.draw_scores("one ball", [(run_of("conv", 1.0), score(0.25))])
+    found = [axes for axes in figure.axes if axes.get_title() == "a seventh metric"]
+    assert len(found) == 1 and found[0].get_visible() and 0.25 in dots_of(found[0])[:, 1]
+
+
+def test_training_curves(tmp_path):
+    """Means over 1,000 steps, in which a row weighs as many steps as it stands for; 100 + step / 100."""
+    rows = [(50, 100.5)] + [(step, 100 + step / 100) for step in (1000, 1500, 2000, 2400)]
+    (tmp_path / "losses.csv").write_text("step,reconstruction,kl,seconds\n" + "".join(
+        f"{step},{loss},1,1\n" for step, loss in rows))
+    steps, losses = create_training_curves.curve(tmp_path)
+    np.testing.assert_allclose(losses, [(50 * 100.5 + 950 * 110) / 1000, 117.5, 124])
+    np.testing.assert_allclose(steps, [(50 * 50 + 950 * 1000) / 1000, 1750, 2400])
+    curves = [(run_of("conv", 0.1), steps, losses), (run_of("conv", 0.1, 1), steps, losses + 1),
+              (run_of("gone", 1.0), steps, losses + 2)]
+    figure = create_training_curves.draw("one ball", curves, 21.0)
+    assert [axes.get_title() for axes in figure.axes] == ["conv", "gone"]
+    drawn = [line.get_ydata() for axes in figure.axes for line in axes.get_lines()]
+    np.testing.assert_allclose(drawn, [losses - 21, losses - 20, losses - 19])
+
+
+def images_in(figure):
+    return [np.asarray(image.get_array()) for axes in figure.axes for image in axes.get_images()]
+
+
+def among(image, images):
+    return any(image.shape == other.shape and np.allclose(image, other) for other in images)
+
+
+def test_reconstructions_and_samples():
+    rng = np.random.default_rng(0)
+    images, left, right = rng.random((3, 6, 32, 32))
+    figure = create_reconstruction_images.draw("one ball", images, [("conv, a beta", left, right)])
+    drawn = images_in(figure)
+    assert len(drawn) == 18 and all(among(image, drawn) for image in [*images, *left, *right])
+    assert "conv, a beta" in [text.get_text() for axes in figure.axes for text in axes.texts]
+
+
+def test_what_beta_does_shows_each_latent_on_one_scale():
+    rng = np.random.default_rng(0)
+    images, response = rng.random((5, 32, 32)), rng.normal(size=(60, 60))
+    lines = [("low", [(7, 0.25, response, images), (2, 0.5, response * 3, images)]), ("high", [])]
+    figure = create_beta_images.draw("conv", lines)
+    drawn = images_in(figure)
+    assert among(response - response.mean(), drawn) and all(among(image, drawn) for image in images)
+    limits = {image.get_clim() for axes in figure.axes for image in axes.get_images()
+              if image.get_array().shape == response.shape}
+    limit = np.abs(3 * (response - response.mean())).max()
+    assert len(limits) == 1 and limits.pop() == pytest.approx((-limit, limit))
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert "low" in texts and any("collapsed" in text for text in texts)
+
+
+def test_titles():
+    rows = [(run_of("conv", 0.1, seed, num_balls=2), {"step": 1000 * (1 + seed), "seed": seed}) for seed in (0, 1)]
+    assert plotting.title(rows) == "two balls; steps 1,000, 2,000; seeds 0, 1"
+    rows.append((run_of("conv", 0.5, num_balls=2), {"step": 1000, "seed": 0}))
+    assert plotting.title(rows).endswith("seeds 0, 1 (1 to 2 a point)")
+    assert plotting.title_of(run_of("conv", 4.0, 3, variant="_lr_0.0001")) == (
+        "conv, one ball, $\\beta$ = 4, lr 0.0001, step 1,000, seed 3")
+
+
+@pytest.mark.parametrize("betas, scale", [([0.1, 0.5, 1], "linear"), ([0.1, 1, 8], "log"), ([0, 8], "linear"),
+                                          ([2], "linear")])
+def test_beta_axis(betas, scale):
+    axes = plotting.figure().add_subplot()
+    axes.plot(betas, betas, "o")
+    plotting.beta_axis(axes, [(run_of("conv", beta), {}) for beta in betas])
+    assert axes.get_xscale() == scale and [tick.get_text() for tick in axes.get_xticklabels()] == [
+        f"{beta:g}" for beta in betas]
+    low, high = axes.get_xlim()
+    assert low < betas[0] or betas[0] == 0
+    assert high > betas[-1] and high - low > betas[0] / 2
+
+
+# What a script is told, and says
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
+def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
+    call(script.main, f"--train_dir={tmp_path}/none", f"--figures={tmp_path}/figures", code=1)
+    assert f"nothing to draw: no run under {tmp_path}/none_*" in capsys.readouterr().err
+    runs.runs_of.cache_clear()
+    assert not [file for file in os.listdir(tmp_path / "figures") if not file.startswith("real_balls")]
+    call(script.main, "--figure=x", code=2)
+    assert "did you mean --figures" in capsys.readouterr().err
+    call(script.main, "--figures=/dev/null", code=2)
+    assert "--figures: /dev/null cannot be written" in capsys.readouterr().err
+
+
+def test_one_script_that_fails_does_not_stop_the_others(store, tmp_path, monkeypatch, capsys):
+    called = []
+    for script in SCRIPTS:
+        monkeypatch.setattr(script, "main", lambda words, name=script.__name__: called.append(name) or 0)
+    words = f"--train_dir={store.train_dir}", f"--figures={tmp_path}"
+    call(draw.main, *words)
+    assert set(called) >= {script.__name__ for script in SCRIPTS}
+    monkeypatch.setattr(create_cool_images, "main", lambda words: 1 / 0)
+    monkeypatch.setattr(create_error_graph, "main", lambda words: 1)
+    called.clear()
+    call(draw.main, *words, code=1)
+    assert "create_stddev_graphs" in called
+    assert capsys.readouterr().err.endswith("not drawn: create_cool_images, create_error_graph\n")
+
+
+def test_published_numbers():
+    assert runs.published("reconstruction_loss")["2"]["fully_connected"]["0.5"] == 45.1146
+    assert runs.published_for("reconstruction_loss", run_of("conv", 0.1))["conv"]["0.1"] == 21.4688
+    with_friction = run_of("conv", 0.1)
+    with_friction.flags.friction = True
+    assert runs.published_for("reconstruction_loss", with_friction) == {}
+    assert runs.published_for("reconstruction_loss", run_of("conv", 0.1, num_balls=3)) == {}
