@@ -12,13 +12,15 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+from training import process  # first: with it, Ctrl-C is a stop
 
+# isort: split
 import time
 
 import architecture
 import ball_generator
 from architecture import MODELS, keras, tf
-from training import checkpoints, data, process, progress
+from training import checkpoints, data, progress
 from training.flags import TRAIN_DIR, Flag, boolean, parse, path, real, whole
 from training.process import refuse
 from training.records import log

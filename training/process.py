@@ -56,15 +56,20 @@ if script and os.path.dirname(os.path.realpath(script)) in (
 
 
 def run(main):
-    """Call a script's main and return its exit code."""
+    """Call a script's main and return its exit code. Nobody may read what it prints, as after `| head -1`, and the disk
+    that it is printed to may be full: that changes no exit code."""
     open_streams()
     end_with_sweep()
     try:
         code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:  # as of `| head`: who reads has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    except SystemExit as end:  # of a refusal, or after --help
+        code = end.code
+    except BrokenPipeError:
         code = 128 + signal.SIGPIPE
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Python itself flushes once more
     return code
 
 

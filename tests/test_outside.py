@@ -1,0 +1,190 @@
+"""Nothing outside decides a result, and no message is lost: users' configurations, closed streams, Ctrl-C at once."""
+import contextlib
+import json
+import os
+import runpy
+import signal
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from conftest import HANG, ROOT, call, losses, one_line, same, script, start, train
+
+import architecture
+import ball_generator
+import main
+from architecture import MODELS
+from training import checkpoints, device, process
+
+RC = "savefig.bbox: tight\ntext.usetex: True\nfont.size: 30\nfigure.dpi: 30\nlines.linewidth: 9\nbackend: Qt4Agg\n"
+
+
+def outside(tmp_path, keras_json, **more):
+    """The environment of a user with configurations of all kinds."""
+    (tmp_path / "keras.json").write_text(json.dumps(keras_json))
+    (tmp_path / "matplotlibrc").write_text(RC.replace("backend: Qt4Agg\n", ""))
+    return {**os.environ, "KERAS_HOME": str(tmp_path), "MATPLOTLIBRC": str(tmp_path), "PYTHONSAFEPATH": "1", **more}
+
+
+def check_same(path, other):
+    assert same(path, other)
+    assert [row[:3] for row in losses(path)] == [row[:3] for row in losses(other)]
+    for file in "stddev.csv", "stddev.png", "real_balls.jpg", "generated_balls.jpg":
+        assert (path / file).read_bytes() == (other / file).read_bytes(), file
+
+
+def test_a_users_configuration_changes_nothing_and_stdout_may_be_closed(tmp_path):
+    env = outside(tmp_path, {"image_data_format": "channels_first", "floatx": "float16", "epsilon": 0.1,
+                             "backend": "jax"}, MPLBACKEND="module://not_there", KERAS_BACKEND="numpy", LC_ALL="C")
+    flags = {"model": "conv", "batch_size": 4, "max_step": 20, "report_every": 20, "threads": 1}
+    words = [f"--{key}={value}" for key, value in flags.items()]
+    done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, ROOT / "main.py", *words,
+                           f"--train_dir={tmp_path}/outside"], env=env, capture_output=True, text=True, timeout=HANG)
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    inside = train(tmp_path / "inside", **flags)
+    check_same(tmp_path / inside.name.replace("inside", "outside"), inside)
+
+
+def test_ctrl_c_saves_and_stderr_may_be_closed(tmp_path):
+    env = outside(tmp_path, {"image_data_format": "channels_first", "floatx": "float64"}, MPLBACKEND="Qt4Agg",
+                  PYTHONIOENCODING="ascii")
+    flags = {"model": "all_conv", "batch_size": 4, "report_every": 10, "save_every": 10}
+    running = start(f"--train_dir={tmp_path}/outside", "--threads=1", *(f"--{key}={flags[key]}" for key in flags),
+                    env=env, stderr=None, preexec_fn=lambda: os.close(2))
+    for line in running.stdout:
+        if "step 10 of" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    said, _ = running.communicate(timeout=HANG)
+    assert running.returncode == 130
+    path, = tmp_path.glob("outside_*")
+    step, _ = checkpoints.newest(path)
+    assert step % 10 == 0 and f"stopped by SIGINT at step {step}, saved" in said.splitlines()[-1]
+    check_same(path, train(tmp_path / "inside", **flags, max_step=step))
+
+
+@pytest.mark.parametrize("floats, order", [("float16", "channels_first"), ("float64", "channels_last")])
+def test_a_users_keras_makes_the_same_models(floats, order):
+    def outputs(model):
+        vae = architecture.BetaVAE(model, ball_generator.IMAGE_SHAPE, 2, 0.1, (1,))
+        images = ball_generator.render(np.float32([[[3, 4]], [[7, 6]]]))
+        mean, log_variance = vae.encode(images)
+        return [*(v.numpy() for v in vae.variables), mean.numpy(), log_variance.numpy(), vae.decode(mean).numpy()]
+
+    for model in MODELS:
+        expected = outputs(model)
+        keras.config.set_floatx(floats)
+        keras.config.set_image_data_format(order)
+        try:
+            found = outputs(model)
+        finally:
+            keras.config.set_floatx("float32")
+            keras.config.set_image_data_format("channels_last")
+        for one, other in zip(found, expected, strict=True):
+            assert one.dtype == other.dtype == np.float32
+            np.testing.assert_array_equal(one, other)
+
+
+def test_what_tensorflow_says_when_it_dies_is_shown(tmp_path):
+    """It dies in C++, as on a CPU without AVX: nothing in Python can say anything any more."""
+    running = start(f"--train_dir={tmp_path}/store", env={**os.environ, "TF_XLA_FLAGS": "--bogus"})
+    _, errors = running.communicate(timeout=HANG)
+    assert running.returncode and "Unknown flag in TF_XLA_FLAGS: --bogus" in errors
+    assert not list(tmp_path.glob("store*"))  # so the same command starts without --restart
+
+
+@contextlib.contextmanager
+def captured_stderr(tmp_path):
+    """What is written to file descriptor 2, as C++ does."""
+    before, file = os.dup(2), open(tmp_path / "stderr", "w+b")
+    os.dup2(file.fileno(), 2)
+    try:
+        yield lambda: (tmp_path / "stderr").read_text()
+    finally:
+        os.dup2(before, 2)
+        os.close(before)
+        file.close()
+
+
+def test_what_tensorflow_says_is_kept_back_only_if_all_goes_well(tmp_path, capfd):
+    with capfd.disabled(), captured_stderr(tmp_path) as said:
+        with device.stderr_unless_it_dies():
+            os.write(2, b"greetings\n")
+        assert said() == ""
+        with pytest.raises(ImportError), device.stderr_unless_it_dies():
+            os.write(2, b"no AVX\n")
+            raise ImportError
+        assert said() == "no AVX\n"
+        os.write(2, b"after\n")
+        assert said() == "no AVX\nafter\n"
+
+
+@pytest.mark.parametrize("module", ["numpy", "matplotlib", "tqdm"])
+def test_ctrl_c_in_the_first_second_is_a_stop_in_one_line(tmp_path, module):
+    """While modules are imported: here each asks for it itself, so that the moment is no chance."""
+    (tmp_path / f"{module}.py").write_text(
+        "import os, signal, time\nos.kill(os.getpid(), signal.SIGINT)\ntime.sleep(9)\n")
+    running = start(f"--train_dir={tmp_path}/store", env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    said, errors = running.communicate(timeout=HANG)
+    assert running.returncode in (-signal.SIGINT, 130)
+    one_line(errors, "main.py: stopped")
+    assert not said and not list(tmp_path.glob("store*"))
+
+
+def test_a_full_disk_or_a_closed_pipe_behind_stdout_changes_no_exit_code(tmp_path):
+    for code, words in (0, ["--help"]), (2, ["--bet"]):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([sys.executable, ROOT / "main.py", *words], stdout=full, stderr=subprocess.PIPE,
+                                  text=True, timeout=HANG)
+        assert done.returncode == code and done.stderr.count("\n") == (code > 0), done.stderr
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([sys.executable, ROOT / "main.py", "--help"], stdout=writer, stderr=subprocess.PIPE,
+                          text=True, timeout=HANG)
+    os.close(writer)
+    assert done.returncode in (0, 128 + signal.SIGPIPE) and not done.stderr
+
+
+def test_streams_that_are_closed_are_opened(monkeypatch):
+    for name in "stdin", "stdout", "stderr":
+        monkeypatch.setattr(sys, name, None)
+    process.open_streams()
+    assert all((sys.stdin, sys.stdout, sys.stderr))
+
+
+def test_architecture_alone_runs_on_tensorflow(tmp_path, capsys):
+    """Whatever Keras's backend is by the shell; nothing else of the project sets it up."""
+    (tmp_path / "keras.py").write_text("import os, sys\nsys.exit(os.environ['KERAS_BACKEND'] + ' is used')")
+    done = script("architecture.py", code=1, env={"PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "numpy",
+                                                  "PYTHONSAFEPATH": "1"})
+    assert done.stderr.strip() == "tensorflow is used"
+    runpy.run_path(str(ROOT / "architecture.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    for line in ("fully_connected: 6,820,644 parameters, 10 latents", "conv: 80,965 parameters, 32 latents",
+                 "all_conv: 7,371 parameters, 16 latents"):
+        assert line in said.splitlines()
+
+
+def test_ball_generator_alone_prints_images(capsys):
+    runpy.run_path(str(ROOT / "ball_generator.py"), run_name="__main__")
+    said = capsys.readouterr().out
+    assert said.count("\n") == 64 and "@@" in said and len(said.splitlines()[0]) == 64
+
+
+def test_ctrl_c_in_a_function_of_ours_is_told_once(monkeypatch, capsys):
+    """The hook that scripts have: other errors keep their traceback."""
+    monkeypatch.setattr(sys, "argv", ["/x/create_x.py"])
+    process.stopped_hook(KeyboardInterrupt, KeyboardInterrupt(), None)
+    assert capsys.readouterr().err == "create_x.py: stopped\n"
+    told = []
+    process.stopped_hook(ValueError, ValueError("x"), None, before=lambda *error: told.append(error))
+    assert len(told) == 1 and not capsys.readouterr().err
+
+
+def test_threads_that_cannot_be_set_are_refused(tmp_path, capsys):
+    """In one process, as a notebook's, they are set once."""
+    call(main.main, f"--train_dir={tmp_path}/s", "--threads=3", code=2)
+    one_line(capsys.readouterr().err, "--threads=3")
+    assert not list(tmp_path.iterdir())
