@@ -28,7 +28,7 @@ def draw_scores(title, measured):
     disentanglement.json) each."""
     first = measured[0][1]
     panels = [key for key, metric in METRICS.items() if metric.limits and key in first]
-    rows = -(-len(panels) // 2)
+    rows, handles = -(-len(panels) // 2), {}
     figure = plotting.figure(figsize=(10, 4 * rows + 0.9))
     for key, axis in zip(panels, figure.subplots(rows, 2, squeeze=False).flat, strict=False):
         for what, other in first["others"].items():
@@ -40,7 +40,7 @@ def draw_scores(title, measured):
         for number, ((model, variant), mine) in enumerate(plotting.series(measured).items()):
             weight = mine[0][1]["beta_latents_per_pixel"] / mine[0][0].flags.beta if mine[0][0].flags.beta else 0
             label = f"{plotting.label_of(model, variant)} ($\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$)"
-            plotting.draw_line(axis, mine, key, label, None, number)
+            handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
                              color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
@@ -53,10 +53,9 @@ def draw_scores(title, measured):
         axis.grid(alpha=0.25)
     for axis in figure.axes[len(panels):]:
         axis.set_visible(False)
-    handles = [*figure.axes[0].get_legend_handles_labels()[0],
-               Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)]
+    handles[""] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
     figure.suptitle(title, fontsize=12)
-    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
+    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2, fontsize=9)
     return figure
 
 

@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
 from analysis import runs
@@ -98,13 +99,14 @@ def draw_line(axes, rows, key, label, error, number):
 
     model, variant = series_of(rows[0][0])
     look = {"color": colour_of(model), "linestyle": (0, (4, 2)) if variant else "-"}
+    marker = {"marker": "D" if variant else "o", "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})
     aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
-    line = axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
-                         [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
+    axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
+                  [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
     axes.plot([run.flags.beta * aside for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
-              "D" if variant else "o", markersize=5, color=look["color"], markerfacecolor="none" if variant else None)
-    return line
+              linestyle="none", color=look["color"], **marker)
+    return Line2D([], [], label=label, **look, **marker)
 
 
 def beta_axis(axes, measured):
