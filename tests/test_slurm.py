@@ -9,13 +9,13 @@ import tempfile
 import time
 
 import pytest
-from conftest import ROOT, script
-from test_main import losses, same
+from conftest import HANG, ROOT, losses, same, script
 
-import experiment
+from training import checkpoints
 
 TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
 pytestmark = [
+    pytest.mark.long,
     pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="Slurm is not installed: apt install slurm-wlm munge"),
     pytest.mark.skipif(os.geteuid() != 0, reason="slurmd needs root"),
 ]
@@ -72,7 +72,7 @@ PartitionName=all Nodes=ALL Default=YES State=UP
         time.sleep(1)
         serve("slurmctld", "-D", "-c")
         serve("slurmd", "-D", "-N", host)
-        end = time.monotonic() + 60
+        end = time.monotonic() + HANG
         while subprocess.run(["sinfo", "-h", "-o", "%T"], env=env, capture_output=True, text=True).stdout != "idle\n":
             assert time.monotonic() < end, [(path, path.read_text()[-2000:]) for path in home.glob("*.log")]
             time.sleep(0.5)
@@ -91,8 +91,9 @@ def test_an_array_with_a_requeued_task(slurm, tmp_path):
     flags = ("--batch_size=4", "--save_every=25", "--threads=1")
     job = slurm("sbatch", "--parsable", "--array=6,12", "--requeue", f"--output={tmp_path}/%a.txt", "run",
                 f"--train_dir={tmp_path}/s", "--max_step=4000", *flags).strip()
-    conv, all_conv = (tmp_path / f"s_model_{model}_num_balls_1_beta_0.1" for model in ("conv", "all_conv"))
-    end = time.monotonic() + 300
+    conv, all_conv = (tmp_path / f"s_model_{model}_num_balls_1_beta_0.1_batch_size_4"
+                      for model in ("conv", "all_conv"))
+    end = time.monotonic() + HANG
 
     def wait(condition):
         while not condition():
@@ -102,19 +103,19 @@ def test_an_array_with_a_requeued_task(slurm, tmp_path):
     wait(lambda: list(conv.glob("ckpt-*.index")) and list(all_conv.glob("ckpt-*.index")))
     slurm("scontrol", "requeue", f"{job}_6")
     wait(lambda: "stopped by SIGTERM" in (conv / "log.txt").read_text())
-    stopped_at = experiment.newest(str(conv))[0]
+    stopped_at = checkpoints.newest(str(conv))[0]
     assert 0 < stopped_at < 4000
     wait(lambda: "PENDING" in slurm("squeue", "-h", "-o", "%T", f"--jobs={job}_6"))
     slurm("scontrol", "update", f"JobId={job}_6", "StartTime=now")  # Slurm would wait two minutes
-    wait(lambda: f"going on from step {stopped_at}" in (conv / "log.txt").read_text())
-    wait(lambda: experiment.newest(str(conv))[0] > stopped_at)
+    wait(lambda: f"resumed from step {stopped_at}" in (conv / "log.txt").read_text())
+    wait(lambda: checkpoints.newest(str(conv))[0] > stopped_at)
     slurm("scancel", job)
     wait(lambda: (conv / "log.txt").read_text().count("stopped by SIGTERM") == 2)
     wait(lambda: not slurm("squeue", "-h").strip())
 
-    last = experiment.newest(str(conv))[0]
+    last = checkpoints.newest(str(conv))[0]
     script("main.py", f"--train_dir={tmp_path}/unbroken", f"--max_step={last}", *flags)
-    unbroken = tmp_path / "unbroken_model_conv_num_balls_1_beta_0.1"
+    unbroken = tmp_path / "unbroken_model_conv_num_balls_1_beta_0.1_batch_size_4"
     assert same(conv, unbroken, last)
     assert [row[:3] for row in losses(conv)] == [row[:3] for row in losses(unbroken)]
     assert "stopped by SIGTERM" in (all_conv / "log.txt").read_text()
