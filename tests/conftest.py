@@ -4,7 +4,6 @@ import importlib
 import logging
 import os
 import pathlib
-import re
 import shutil
 import struct
 import subprocess
@@ -123,19 +122,6 @@ def scalars(path):
 def listing(path):
     """name -> content of all files in a folder."""
     return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
-
-
-def edited(tmp_path, file, old, new):
-    """A copy of the project's sources in which one line of one file is another. Returns its folder."""
-    copy = tmp_path / "copy"
-    for path in [*ROOT.glob("*.py"), *ROOT.glob("training/*.py"), *ROOT.glob("analysis/*.*")]:
-        text = path.read_text()
-        if path == ROOT / file:
-            text, count = re.subn(f"^{re.escape(old)}$", lambda _: new, text, flags=re.MULTILINE)
-            assert count == 1, f"{file} has no line, or several: {old}"
-        (copy / path.relative_to(ROOT)).parent.mkdir(parents=True, exist_ok=True)
-        (copy / path.relative_to(ROOT)).write_text(text)
-    return copy
 
 
 SMALL = architecture.Model(

@@ -46,6 +46,8 @@ def read_weights(model, prefix):
 
 def restored(flags, prefix):
     """The model of a run, at one of its checkpoints. Raises ValueError, with a sentence, where that cannot be."""
+    if flags.model not in architecture.MODELS:
+        raise ValueError(f"architecture.py has no model {flags.model}")
     try:
         model = new_model(flags)
     except (TypeError, ValueError) as error:
