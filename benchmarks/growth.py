@@ -17,6 +17,10 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import ball_generator  # noqa: E402
 import main  # noqa: E402
+from architecture import MODELS  # noqa: E402
+from training import checkpoints, data, device  # noqa: E402
+from training.flags import parse  # noqa: E402
+from training.seeds import Purpose  # noqa: E402
 
 ROUNDS = 5
 
@@ -45,14 +49,13 @@ def simulation():
 
 def step_ms(*words):
     """Milliseconds of a training step, simulation left out."""
-    import experiment
-    flags = main.parse(list(words))
-    _, xla = main.set_up_device(flags)
-    model = experiment.new_model(flags)
-    run_steps = main.make_train(flags, model, main.new_optimizer(flags, model), xla)
-    seeds = [(0, experiment.TRAJECTORY, i) for i in range(main.STEPS_PER_CALL)]
+    flags = parse(None, main.FLAGS, list(words))
+    _, xla = device.set_up(flags, device.load_tensorflow())
+    model = checkpoints.new_model(flags)
+    run_steps = main.make_train_steps(flags, model, main.new_optimizer(flags, model), xla)
+    seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(data.STEPS_PER_CALL)]
     positions = ball_generator.simulate(seeds, flags.num_balls, flags.batch_size)
-    count = max(5, min(main.STEPS_PER_CALL, 6400 // flags.batch_size))
+    count = max(5, min(data.STEPS_PER_CALL, 6400 // flags.batch_size))
     return median_ms(lambda: run_steps(positions, 0, count)[0].numpy()) / count
 
 
@@ -60,11 +63,11 @@ def training():
     print("\ntraining: milliseconds a step of conv, batch 128, against balls")
     for balls in range(1, 7):
         print(f"{balls:6} {step_ms('--model=conv', f'--num_balls={balls}'):9.2f}", flush=True)
-    print("\ntraining: milliseconds a step, and microseconds a picture, one ball, against batch size")
-    print(f"{'batch':>6}" + "".join(f"{model:>22}" for model in main.MODELS))
+    print("\ntraining: milliseconds a step, and microseconds a image, one ball, against batch size")
+    print(f"{'batch':>6}" + "".join(f"{model:>22}" for model in MODELS))
     for batch in 32, 64, 128, 256, 512, 1024, 2048:
         line = f"{batch:6}"
-        for model in main.MODELS:
+        for model in MODELS:
             ms = step_ms(f"--model={model}", f"--batch_size={batch}")
             line += f"{ms:14.2f} {ms * 1000 / batch:7.1f}"
         print(line, flush=True)

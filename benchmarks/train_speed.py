@@ -1,11 +1,11 @@
-"""How fast training is against the way of 2016, on the machine at hand.
+"""How fast training is against as in 2016, on the machine at hand.
 
     python benchmarks/train_speed.py          a table
     python benchmarks/train_speed.py --json   JSON alone
 
-For each model, milliseconds a step of 128 pictures of one ball:
+For each model, milliseconds a step of 128 images of one ball:
 
-    feed          the way of 2016: Python loops over balls and sub-steps, one NumPy picture a frame, fed from the host,
+    feed          as 2016 did it: Python loops over balls and sub-steps, one NumPy image a frame, fed from the host,
                   one graph call a step, no XLA, Keras's own convolutions
     one process   main.py by itself
     all cores     main.py as ./run runs it: one one-threaded process a core (three processes a GPU), a step's time
@@ -29,30 +29,34 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
+import architecture  # noqa: E402
 import ball_generator  # noqa: E402
-import experiment  # noqa: E402
 import main  # noqa: E402
+from architecture import MODELS, tf  # noqa: E402
+from training import checkpoints, data, device, sweep  # noqa: E402
+from training.flags import parse  # noqa: E402
+from training.seeds import Purpose  # noqa: E402
 
 ROUNDS = 7
-BLOCK = main.STEPS_PER_CALL
-# Multiplications and additions of fully_connected's step: forward, and two gradients, but none to the pictures.
+BLOCK = data.STEPS_PER_CALL
+# Multiplications and additions of fully_connected's step: forward, and two gradients, but none to the images.
 FLOPS = 2 * 128 * (3 * 6_820_644 - 1024 * 1200)
 
 
-def feed_pictures(rng, frames=128, num_balls=1):
-    """A batch as 2016 made it: scalar physics, one picture at a time."""
+def feed_images(rng, frames=128, num_balls=1):
+    """A batch as 2016 made it: scalar physics, one image at a time."""
     size, radius, box = 32, 1.2, 10.0
     x = rng.uniform(2, 8.8, (num_balls, 2))
     v = rng.standard_normal((num_balls, 2))
     v = v / np.sqrt((v ** 2).sum()) * 0.5
     centres = (np.arange(size) + 0.5) * box / size
     columns, rows = np.meshgrid(centres, centres)
-    pictures = np.zeros((frames, size, size, 1), np.float32)
+    images = np.zeros((frames, size, size, 1), np.float32)
     for frame in range(frames):
         for ball in range(num_balls):
             square = ((columns - x[ball, 0]) ** 2 + (rows - x[ball, 1]) ** 2) / radius ** 2
-            pictures[frame, :, :, 0] += np.exp(-square ** 4)
-        pictures[frame] = np.minimum(pictures[frame], 1)
+            images[frame, :, :, 0] += np.exp(-square ** 4)
+        images[frame] = np.minimum(images[frame], 1)
         for _ in range(2):
             for ball in range(num_balls):
                 x[ball] += 0.5 * v[ball]
@@ -70,17 +74,15 @@ def feed_pictures(rng, frames=128, num_balls=1):
                         push = (v[i] - v[j]).dot(unit) * unit
                         v[i] -= push
                         v[j] += push
-    return pictures
+    return images
 
 
 def worker(kind, model_name, threads):
     """A process that measures when told: for every line on stdin, the milliseconds of a step on stdout."""
     if kind == "feed":
-        del os.environ["TF_ENABLE_ONEDNN_OPTS"]  # TensorFlow as it comes
-    flags = main.parse([f"--model={model_name}", f"--threads={threads}"])
-    _, xla = main.set_up_device(flags)
-    import tensorflow as tf
-
+        tf.constant(0)  # TensorFlow as it comes, before ours is set up
+    flags = parse(None, main.FLAGS, [f"--model={model_name}", f"--threads={threads}"])
+    _, xla = device.set_up(flags, device.load_tensorflow())
     if kind == "peak":
         a = tf.random.normal((2048, 2048))
         product = tf.function(lambda: tf.reduce_sum(a @ a))
@@ -91,38 +93,35 @@ def worker(kind, model_name, threads):
                 product().numpy()
             return 4 * 2 * 2048 ** 3 / (time.perf_counter() - began) / 1e9
     elif kind == "simulate":
-        seeds = [(0, experiment.TRAJECTORY, i) for i in range(main.STEPS_PER_SIMULATION)]
+        seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(data.STEPS_PER_SIMULATION)]
 
         def measure():
             began = time.perf_counter()
             ball_generator.simulate(seeds, 1, 128)
-            return (time.perf_counter() - began) / main.STEPS_PER_SIMULATION * 1000
+            return (time.perf_counter() - began) / data.STEPS_PER_SIMULATION * 1000
     else:
         if kind == "feed":
-            import keras
-
-            import architecture
-            architecture.BlockConv, architecture.BlockConvTranspose = keras.layers.Conv2D, keras.layers.Conv2DTranspose
-        model = experiment.new_model(flags)
+            architecture.apply = lambda layer, x: layer(x)  # Keras's own convolutions
+        model = checkpoints.new_model(flags)
         optimizer = main.new_optimizer(flags, model)
         if kind == "feed":
             rng = np.random.default_rng(0)
 
             @tf.function(input_signature=[tf.TensorSpec((128, 32, 32, 1), tf.float32)])
-            def step(pictures):
+            def step(images):
                 noise = tf.random.normal((128, model.latents))
                 with tf.GradientTape() as tape:
-                    reconstruction, kl = model.losses(pictures, noise)
+                    reconstruction, kl = model.losses(images, noise)
                     loss = 128 * (reconstruction + flags.beta * kl)
                 optimizer.apply(tape.gradient(loss, model.variables))
                 return reconstruction, kl
 
             def steps():
                 for _ in range(BLOCK):
-                    step(feed_pictures(rng))[0].numpy()
+                    step(feed_images(rng))[0].numpy()
         else:
-            run_steps = main.make_train(flags, model, optimizer, xla)
-            seeds = [(0, experiment.TRAJECTORY, i) for i in range(BLOCK)]
+            run_steps = main.make_train_steps(flags, model, optimizer, xla)
+            seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(BLOCK)]
 
             def steps():  # with its share of the simulation
                 positions = ball_generator.simulate(seeds, 1, 128)
@@ -165,13 +164,9 @@ class Worker:
 
 def jobs_of_run():
     """Threads and GPU of each process that ./run has at a time."""
-    cores = len(os.sched_getaffinity(0))
-    gpus = experiment.import_tensorflow()[1]
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(str(i) for i in range(len(gpus)))).split(",")
-    if gpus:
-        return [(0, visible[i % len(gpus)]) for i in range(min(3 * len(gpus), 18))]
-    jobs = min(cores, 18)
-    return [(cores // jobs, None)] * jobs
+    gpus = device.visible_gpus()
+    at_a_time, threads = sweep.jobs_and_threads(len(sweep.names()), gpus)
+    return [(0, gpus[i % len(gpus)]) if gpus else (threads, None) for i in range(at_a_time)]
 
 
 def compare(model, jobs, rounds):
@@ -199,7 +194,7 @@ def compare(model, jobs, rounds):
         "feed_over_all_cores": round(ratio["all_cores_ms"], 2),
         "peak_share": None if model != "fully_connected" else round(
             statistics.median(FLOPS / (ms / 1000) / 1e9 / peak
-                              for ms, peak in zip(found["one_process_ms"], found["peak"])), 3),
+                              for ms, peak in zip(found["one_process_ms"], found["peak"], strict=True)), 3),
         "generator_share": round(median["simulate_ms"] / median["one_process_ms"], 4),
         "peak_memory_mb": round(alone.megabytes),
     }
@@ -211,11 +206,11 @@ def compare(model, jobs, rounds):
 def benchmark(rounds):
     jobs = jobs_of_run()
     results = {}
-    for model in main.MODELS:
+    for model in MODELS:
         print(f"measuring {model}", file=sys.stderr)
         results[model] = compare(model, jobs, rounds)
     for key, hours in ("all_cores_ms", "sweep_hours"), ("feed_ms", "feed_sweep_hours"):
-        results[hours] = round(sum(results[model][key] for model in main.MODELS) * 6 * 100_000 / 3.6e6, 2)
+        results[hours] = round(sum(results[model][key] for model in MODELS) * 6 * 100_000 / 3.6e6, 2)
     results["cores"] = len(os.sched_getaffinity(0))
     return results
 
@@ -224,14 +219,14 @@ def table(results):
     lines = [f"{results['cores']} cores, milliseconds a step (one ball, batch 128), medians",
              f"{'':16} {'feed':>8} {'one process':>12} {'all cores':>10} {'ratios':>12} {'of peak':>8} "
              f"{'simulation':>11} {'memory':>8}"]
-    for model in main.MODELS:
+    for model in MODELS:
         r = results[model]
         peak = f"{r['peak_share']:.0%}" if r["peak_share"] else ""
         lines.append(f"{model:16} {r['feed_ms']:8.1f} {r['one_process_ms']:12.1f} {r['all_cores_ms']:10.1f} "
                      f"{r['feed_over_one_process']:5.2f}, {r['feed_over_all_cores']:5.2f} {peak:>8} "
                      f"{r['generator_share']:11.1%} {r['peak_memory_mb']:5} MB")
     times = results["feed_sweep_hours"] / results["sweep_hours"]
-    lines.append(f"the sweep, 18 x 100,000 steps: {results['sweep_hours']:.1f} hours; the way of 2016: "
+    lines.append(f"the sweep, 18 x 100,000 steps: {results['sweep_hours']:.1f} hours; as in 2016: "
                  f"{results['feed_sweep_hours']:.1f} hours, {times:.2f} times as long")
     return "\n".join(lines)
 
