@@ -114,7 +114,7 @@ def test_nothing_in_a_run_folder_can_execute():
              if isinstance(node, ast.Call)}
     assert not calls & {"eval", "exec", "pickle.load", "pickle.loads", "np.load", "compile", "marshal.load",
                         "keras.models.load_model", "keras.saving.load_model", "tf.saved_model.load", "os.system"}
-    assert not any("pickle" in line for path in CODE for line in re.findall("^(?:import|from) .*", path.read_text(), re.M))
+    assert not any("pickle" in line for path in CODE for line in path.read_text().splitlines() if "import" in line)
 
 
 def test_habits():
