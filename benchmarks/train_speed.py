@@ -80,7 +80,7 @@ def feed_images(rng, frames=128, num_balls=1):
 def worker(kind, model_name, threads):
     """A process that measures when told: for every line on stdin, the milliseconds of a step on stdout."""
     if kind == "feed":
-        tf.constant(0)  # TensorFlow as it comes, before ours is set up
+        print(tf.__version__, file=sys.stderr)  # loads TensorFlow as it comes, before it is set up
     flags = parse(None, main.FLAGS, [f"--model={model_name}", f"--threads={threads}"])
     _, xla = device.set_up(flags, device.load_tensorflow())
     if kind == "peak":
