@@ -31,7 +31,7 @@ REFUSED = [
 @pytest.mark.parametrize("words, says", REFUSED)
 def test_bad_flags_are_refused_in_one_line_and_nothing_is_made(tmp_path, monkeypatch, capsys, words, says):
     monkeypatch.chdir(tmp_path)
-    call(main.main, *words, code=2)
+    call(main.main, "--threads=1", *words, code=2)
     captured = capsys.readouterr()
     one_line(captured.err, says, words[0].split("=")[0].split("\n")[0].encode("utf-8", "ignore").decode())
     assert not captured.out or "loading" in captured.out
