@@ -1,7 +1,7 @@
 """What a training needs around it, and `load`, which gives a trained model back."""
-from training import process  # first: with it, Ctrl-C is a stop
+import training.process  # noqa: F401 - first: with it, Ctrl-C is a stop
 
 # isort: split
 from training.loader import load
 
-__all__ = ["load", "process"]
+__all__ = ["load"]

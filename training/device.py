@@ -13,7 +13,7 @@ import sys
 import tempfile
 
 from architecture import MODELS, tf
-from training import process
+from training.process import refuse
 
 LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 
@@ -93,7 +93,7 @@ def set_up(flags, gpus):
         tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
         tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
     except RuntimeError:
-        process.refuse(f"--threads={flags.threads}: TensorFlow computes with another number in this process already")
+        refuse(f"--threads={flags.threads}: TensorFlow computes with another number in this process already")
     threads = flags.threads or len(os.sched_getaffinity(0))
     if gpus:
         device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")

@@ -13,9 +13,9 @@ import re
 from types import SimpleNamespace
 
 import ball_generator
-from training import progress
 from training.flags import NAMED, differences, name
 from training.process import refuse
+from training.progress import say
 
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
@@ -134,7 +134,7 @@ def claim(path, flags, table):
             while os.path.exists(f"{path}.old-{number}"):
                 number += 1
             os.rename(path, f"{path}.old-{number}")
-            progress.say(f"moved the old run to {path}.old-{number}")
+            say(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
             lock = _take(path)
         write_flags(path, flags)

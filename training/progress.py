@@ -11,7 +11,7 @@ import time
 
 from tqdm import tqdm
 
-from training import process
+from training.process import sweep
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
 LOOK = 2  # seconds between two looks at how far the trainings of a sweep are
@@ -27,7 +27,7 @@ def on_terminal():
 
 def screen_level():
     """The level from which a run's messages go to the screen: of a sweep that shows bars, only warnings do."""
-    _, level = process.sweep() or (None, logging.INFO)
+    _, level = sweep() or (None, logging.INFO)
     return level
 
 
