@@ -22,7 +22,6 @@ import ball_generator
 from architecture import MODELS, keras, tf
 from training import checkpoints, data, progress
 from training.flags import TRAIN_DIR, Flag, boolean, parse, path, real, whole
-from training.process import refuse
 from training.records import log
 from training.run import Run, check_finite
 from training.seeds import Purpose, graph_seed
@@ -40,7 +39,7 @@ FLAGS = (  # name, kind, default, help, whether it is part of the experiment
     Flag("friction", boolean, False, "pull the balls down and slow them (also --friction=true or false)"),
     Flag("beta", real("from 0 on", lambda x: x >= 0), 0.1, "weight of the KL term"),
     Flag("beta_start", real("above 0", lambda x: x > 0), None,
-         "annealing: weight of the KL term at step 0; it falls geometrically to beta"),
+         "annealing: weight of the KL term at step 0; it falls linearly to beta"),
     Flag("beta_steps", whole(1), 80000, "annealing: the step at which beta is reached"),
     Flag("hidden_size", whole(1), of_model("hidden_size"), "latents (all_conv: 16 times as many)"),
     Flag("max_step", whole(0), 100000, "training steps; a larger one continues a finished run", False),
@@ -67,12 +66,12 @@ FLAGS = (  # name, kind, default, help, whether it is part of the experiment
 # The objective
 
 def beta_at(flags, step):
-    """The weight of the KL term at a step, counted from 0: constant, or annealed geometrically from beta_start to beta
+    """The weight of the KL term at a step, counted from 0: constant, or annealed linearly from beta_start to beta
     (deterministic annealing, after Rose 1998)."""
     if flags.beta_start is None:
         return flags.beta
     t = tf.minimum(1.0, tf.cast(step, tf.float32) / flags.beta_steps)
-    return flags.beta_start ** (1 - t) * flags.beta ** t
+    return flags.beta_start * (1 - t) + flags.beta * t
 
 
 def objective(flags, model, reconstruction, kl, step):
@@ -163,16 +162,9 @@ def train(flags, run, stopped):
     return run.end(step, stopped)
 
 
-def check(flags):
-    """The flags, or a refusal of what does not go together."""
-    if flags.beta_start is not None and flags.beta == 0:
-        refuse("--beta: a geometric fall from --beta_start never reaches 0; give a beta above 0")
-    return flags
-
-
 def main(words=None):
     """Train one experiment; words: a command line's, by default this process's. Returns the exit code."""
-    flags = check(parse(__doc__, FLAGS, words))
+    flags = parse(__doc__, FLAGS, words)
     process.end_with_sweep()
     with process.stops() as stopped:
         run = Run(flags, FLAGS)

@@ -105,7 +105,7 @@ def milliseconds(work):
 
 def run(words=None):
     flags = parse(__doc__, FLAGS, words)
-    own = main.check(parse(None, main.FLAGS, ["--model=fully_connected", f"--threads={flags.threads}"]))
+    own = parse(None, main.FLAGS, ["--model=fully_connected", f"--threads={flags.threads}"])
     _, xla = device.set_up(own, device.load_tensorflow())
     parts, parameters, first = parts_of(own, xla)
     limits = machine()

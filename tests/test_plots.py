@@ -44,7 +44,7 @@ DATA = "one_ball", "two_ball", "one_ball_friction"
 
 def untrained(train_dir, *words):
     """Make a run's folder with the weights alone of a model at step 0. Returns its path."""
-    parsed = main.check(flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", *words]))
+    parsed = flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", *words])
     path = folder.locate(parsed, main.FLAGS)
     folder.claim(path, parsed, main.FLAGS).close()
     checkpoints.save(checkpoints.parts(checkpoints.new_model(parsed)), path, 0)

@@ -41,7 +41,7 @@ def test_every_command_is_there_and_takes_its_flags(page):
         if program == "./run":
             sweep.parse_sweep([word for word in words if word != "--setup"])
         elif program == ".venv/bin/python" and words[0] == "main.py":
-            main.check(flag_tables.parse(None, main.FLAGS, words[1:]))
+            flag_tables.parse(None, main.FLAGS, words[1:])
         elif program == ".venv/bin/python":
             file = words[1].replace(".", "/") + ".py" if words[0] == "-m" else words[0]
             assert (ROOT / file).exists(), file
