@@ -179,6 +179,21 @@ def test_dropout_is_of_the_seed_and_of_conv_alone():
         assert np.array_equal(dropped, other) != changes
 
 
+def test_dropout_keeps_the_expected_value():
+    """Units that are kept count 1 / keep_prob times, as in 2016."""
+    vae = make("conv")
+    shake(vae)
+    images, code = random_images(3), random_images(3)
+    for layer in vae.encoder.layers[:-1]:
+        code = layer(code)
+    kept = architecture.uniform((3, 128), (5, 6)).numpy() < 0.8
+    last = vae.encoder.layers[-1]
+    expected = (code.numpy() * kept / 0.8) @ last.kernel.numpy() + last.bias.numpy()
+    mean, log_variance = vae.encode(images, 0.8, (5, 6))
+    np.testing.assert_allclose(np.concatenate([mean, log_variance], axis=1), expected, rtol=1e-3, atol=1e-4)
+    assert 0.7 < kept.mean() < 0.9
+
+
 def test_random_numbers_are_the_same_under_xla():
     for draw in architecture.uniform, architecture.normal:
         def numbers(seed, draw=draw):

@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import termios
+from types import SimpleNamespace
 
 import cv2
 import matplotlib
@@ -14,6 +15,7 @@ import pytest
 from conftest import OF_TINY, listing, losses, resume, same, scalars, train
 from matplotlib.figure import Figure
 
+import ball_generator
 import main
 from architecture import tf
 from training import checkpoints, progress, records, tables
@@ -61,6 +63,26 @@ def test_what_a_run_leaves(run):
     assert [line[0] for line in lines] == ["step", "60", "120"]
     assert all(len(line) == 3 and line[1:] == sorted(line[1:], key=float) for line in lines[1:])
     assert not [name for name in os.listdir(path) if name.startswith(("saving", "ckpt-50")) or name.endswith(".new")]
+
+
+def test_stddevs_are_averages_over_a_batch_sorted(tmp_path, tiny):
+    """And samples: the first image of the batch, and what is decoded from its mean."""
+    def encode(images):
+        shares = np.arange(len(images), dtype=np.float32)[:, None]
+        return np.float32([[1, 2, 3]]) * (1 + shares), 2 * np.log(np.float32([[3, 1, 2]]) * (1 + shares))
+
+    def decode(z):
+        assert z.tolist() == [[1, 2, 3]]
+        return np.full((1, 32, 32, 1), np.log(3), np.float32)
+
+    flags = main.parse(None, main.FLAGS, ["--batch_size=3", "--seed=4"])
+    model = SimpleNamespace(encode=lambda images: [tf.constant(part) for part in encode(images)],
+                            decode=lambda z: tf.constant(decode(z.numpy())))
+    records.Records(str(tmp_path), 0, lambda step: 1).report(5, model, flags)
+    assert (tmp_path / "stddev.csv").read_text() == "step\n5,2.0000,4.0000,6.0000\n"
+    first = ball_generator.render(ball_generator.simulate([(4, 4, 0)], 1, 1)[0, 0]).numpy()
+    assert np.abs(cv2.imread(f"{tmp_path}/real_balls.jpg", 0) / 255 - first[..., 0]).mean() < 0.02
+    assert np.abs(cv2.imread(f"{tmp_path}/generated_balls.jpg", 0) / 255 - 0.75).max() < 0.02
 
 
 def test_tensorboard_shows_the_same_curve_as_the_table(run):

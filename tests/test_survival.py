@@ -111,6 +111,15 @@ def test_a_kill_between_any_two_changes_of_files(short, unbroken, tmp_path, monk
         check_equal(path, unbroken)
 
 
+@pytest.fixture
+def hangups():
+    """SIGHUP as it is without nohup, which these tests may run under."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.usefixtures("hangups")
 def test_stopped_by_signals_it_saves_and_resumes(tmp_path, unbroken, monkeypatch, capsys):
     flags = {**OF_TINY, "save_every": 1000, "report_every": 7, "max_step": 40}
     show = progress.Bar.show

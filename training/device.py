@@ -58,7 +58,8 @@ def stderr_unless_it_dies():
         os.dup2(kept.fileno(), 2)
         try:
             yield
-            os.write(tells, b".")
+            with contextlib.suppress(BrokenPipeError):  # the child was killed
+                os.write(tells, b".")
         finally:
             os.dup2(stderr, 2)
             for number in stderr, tells:
