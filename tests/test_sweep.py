@@ -1,28 +1,17 @@
-"""./run and training/sweep.py: in this process, with a Python that only tells what it would do, wherever a training is
-not the point; as their user types them where a shell or a signal is."""
-import fcntl
+"""training/sweep.py and training/jobs.py, in this process, with a Python that only tells what it would do."""
 import importlib
-import json
 import os
-import pty
-import re
 import shlex
-import shutil
-import signal
-import struct
-import subprocess
 import sys
-import termios
-import time
 from types import SimpleNamespace
 
 import pytest
-from conftest import HANG, ROOT, SMALL, call, losses, one_line
+from conftest import ROOT, SMALL, call, one_line
+from made_up import executable, fake, told
 
 import main
-from training import checkpoints, device, flags, jobs, progress, sweep
+from training import device, flags, jobs, sweep
 
-PYTHON = sys.executable  # which tests set to a made-up one
 MODELS = "fully_connected", "conv", "all_conv"
 NAMES = [f"model_{model}_num_balls_{balls}_beta_{beta}" for model in MODELS for balls in (1, 2)
          for beta in ("0.1", "0.5", "1.0")]
@@ -38,21 +27,11 @@ def as_before(monkeypatch):
         monkeypatch.delenv(name, raising=False)
 
 
-def executable(path, text):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("#!/bin/bash\n" + text)
-    path.chmod(0o755)
-    return path
-
-
 @pytest.fixture
 def python(tmp_path, monkeypatch):
-    """A function that makes the Python that the sweep starts a bash script: main.py's is the text, all else comes to
-    nothing."""
-    def make(text, otherwise=""):
-        path = executable(tmp_path / "python", f"if [[ $1 == main.py ]]; then {text}\nelse :; {otherwise}\nfi")
-        monkeypatch.setattr(sys, "executable", str(path))
-        return path
+    """A function that makes the Python that the sweep starts a made-up one."""
+    def make(*text):
+        monkeypatch.setattr(sys, "executable", str(fake(tmp_path, *text)))
     return make
 
 
@@ -113,7 +92,7 @@ def test_a_model_more_is_swept(monkeypatch):
 @pytest.mark.parametrize("words, says", [
     (["--modle=conv"], "did you mean --model"), (["--model=cnn"], "fully_connected"), (["--num_balls=7"], "1 to 6"),
     (["--beta=x"], "--beta: 'x'"), (["--max_step=-1"], "--max_step: '-1'"), (["--beta"], "--beta: expected"),
-    (["--beta=0", "--beta_start=60"], "never reaches 0"), (["--figures="], "--figures: '' is not a path"),
+    (["--figures="], "--figures: '' is not a path"),
     (["--train_dir= "], "--train_dir"), (["extra"], "extra"),
     (["--init_from=/a/x", "--init_from=/b/x"], "have one name"), (["--figures=/dev/null"], "/dev/null cannot be")])
 def test_bad_flags_end_before_anything_starts(tmp_path, python, capsys, words, says):
@@ -220,11 +199,6 @@ def test_gpus_that_tensorflow_does_not_find(tmp_path, cards, python, monkeypatch
 
 # What is said at the end
 
-def told(output):
-    """The lines after "run: failed:"."""
-    return [line for line in output.partition("run: failed:\n")[2].splitlines() if not line.startswith("run: ")]
-
-
 def test_failures_do_not_stop_the_others_and_are_told_at_the_end(tmp_path, python, monkeypatch, capsys):
     monkeypatch.setenv("JOBS", "2")
     python(f'''echo "$*" >> {tmp_path}/started
@@ -282,332 +256,3 @@ def test_a_line_whenever_a_training_has_ended_where_there_is_no_terminal(tmp_pat
     call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1")
     assert capsys.readouterr().out.splitlines()[1:] == [
         "run: 1 of 3 trained", "run: 2 of 3 trained", "run: 3 of 3 trained", "run: all trained and drawn"]
-
-
-# Signals: the sweep is a process of its own, its trainings are made up
-
-def begin(python, *words, **kwargs):
-    """A sweep whose trainings are those of a made-up Python, started."""
-    code = f"""import sys
-from training import process, sweep
-sys.executable, sys.argv[0] = {str(python)!r}, "run"
-sys.exit(process.run(sweep.run))"""
-    return subprocess.Popen([PYTHON, "-c", code, *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env={**os.environ, "JOBS": "2"}, start_new_session=True, **kwargs)
-
-
-def wait(condition, running=None):
-    end = time.monotonic() + HANG
-    while not condition():
-        assert time.monotonic() < end and (running is None or running.poll() is None)
-        time.sleep(0.05)
-
-
-TRAINS = '''
-for name in HUP INT USR1 TERM; do trap "echo $name >> {0}/got; exit $((128 + $(kill -l $name)))" $name; done
-echo $$ >> {0}/pids
-while :; do sleep 0.05; done'''
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
-def test_a_signal_is_handed_on_and_no_more_are_started(tmp_path, python, number):
-    running = begin(python(TRAINS.format(tmp_path)), f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f")
-    wait(lambda: (tmp_path / "pids").exists() and len((tmp_path / "pids").read_text().split()) == 2, running)
-    running.send_signal(number)
-    out, err = running.communicate(timeout=HANG)
-    assert running.returncode == 128 + number and not err
-    assert (tmp_path / "got").read_text().split() == [number.name[3:]] * 2
-    assert len((tmp_path / "pids").read_text().split()) == 2
-    assert out.endswith("run: stopped; the same command resumes\n") and "failed" not in out
-    assert "run: 0 of 18 trained" in out
-
-
-def test_under_nohup_a_hangup_is_nothing(tmp_path, python):
-    running = begin(python(f"touch {tmp_path}/$$; sleep 1"), f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f",
-                    "--model=conv", "--num_balls=1", "--beta=1",
-                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    wait(lambda: [file for file in os.listdir(tmp_path) if file.isdecimal()], running)
-    running.send_signal(signal.SIGHUP)
-    out, _ = running.communicate(timeout=HANG)
-    assert running.returncode == 0 and out.endswith("run: all trained and drawn\n")
-
-
-def test_what_fails_before_and_while_it_is_stopped_is_told(tmp_path, python):
-    """One failed before; one fails to save when it is stopped; the third ends as asked. With --restart the same command
-    would begin again."""
-    running = begin(python(f'''touch {tmp_path}/$$
-        case $* in
-            *--beta=0.1*) echo 'bad luck' >&2; exit 1 ;;
-            *--beta=0.5*) trap "echo 'no space left' >&2; exit 1" TERM ;;
-        esac
-        while :; do sleep 0.05; done'''), f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv",
-        "--num_balls=1", "--restart")
-    wait(lambda: len([file for file in os.listdir(tmp_path) if file.isdecimal()]) == 3, running)
-    time.sleep(0.5)  # for the trap
-    running.terminate()
-    out, _ = running.communicate(timeout=HANG)
-    assert running.returncode == 128 + signal.SIGTERM
-    assert told(out) == ["model_conv_num_balls_1_beta_0.1 failed, exit code 1: bad luck",
-                         "model_conv_num_balls_1_beta_0.5 failed, exit code 1: no space left"]
-    assert out.endswith("run: stopped; the same command without --restart resumes\n")
-
-
-def test_stopped_while_drawing(tmp_path, python):
-    fake = python("[[ $* != *--beta=1.0* ]] || { echo 'bad luck' >&2; exit 1; }", "echo drawing; exec sleep 1000")
-    running = begin(fake, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1")
-    while running.stdout.readline() != "drawing\n":
-        pass
-    running.terminate()
-    out, _ = running.communicate(timeout=HANG)
-    assert running.returncode == 128 + signal.SIGTERM
-    assert told(out) == ["model_conv_num_balls_1_beta_1.0 failed, exit code 1: bad luck"] and "run: stopped" in out
-
-
-def test_a_screen_that_is_gone_ends_nothing(tmp_path, python):
-    """As of `./run | head -1`: the trainings go on, and each writes more than a pipe holds."""
-    fake = python(f"head -c 200000 /dev/zero | tr '\\0' x | fold -w 1000; touch {tmp_path}/$$")
-    running = begin(fake, "--model=conv", f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f")
-    running.stdout.readline()
-    running.stdout.close()
-    running.wait(HANG)
-    assert len([file for file in os.listdir(tmp_path) if file.isdecimal()]) == 6 and not told(running.stderr.read())
-
-
-# ./run, as its user types it
-
-def run(*words, code=0, script=ROOT / "run", env=None, shell=(), **kwargs):
-    env = {**os.environ, "PYTHON": PYTHON, **(env or {})}
-    done = subprocess.run([*shell, script, *words], capture_output=True, text=True, timeout=HANG,
-                          env={key: value for key, value in env.items() if value is not None}, **kwargs)
-    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done
-
-
-def test_shellcheck():
-    if not shutil.which("shellcheck"):
-        pytest.skip("shellcheck is not installed: apt install shellcheck")
-    subprocess.run(["shellcheck", "run", "tests/run", ".ci/run"], cwd=ROOT, check=True)
-
-
-@pytest.mark.parametrize("how", ["a symlink", "a spooled copy", "sh", "CDPATH", "no HOME", "a safe path"])
-def test_run_finds_its_folder_and_needs_nothing_of_the_environment(tmp_path, how):
-    kwargs = {"cwd": tmp_path}
-    if how == "a symlink":
-        (tmp_path / "bin").mkdir()
-        os.symlink(ROOT / "run", tmp_path / "bin" / "train")
-        kwargs["script"] = tmp_path / "bin" / "train"
-    elif how == "a spooled copy":  # Slurm runs a copy of the script from a folder of its own
-        shutil.copy(ROOT / "run", tmp_path / "slurm_script")
-        kwargs.update(script=tmp_path / "slurm_script", env={"SLURM_SUBMIT_DIR": str(ROOT)})
-        done = run("--list", **{**kwargs, "env": {"SLURM_SUBMIT_DIR": str(tmp_path)}}, code=2)
-        one_line(done.stderr, "call sbatch in the project's folder")
-    elif how == "sh":
-        kwargs.update(shell=["sh"], script="run", cwd=ROOT)
-    elif how == "CDPATH":
-        (tmp_path / "elsewhere" / ROOT.name).mkdir(parents=True)
-        kwargs.update(env={"CDPATH": f"{tmp_path}/elsewhere"}, cwd=ROOT.parent, script=f"{ROOT.name}/run")
-    elif how == "no HOME":
-        kwargs["env"] = {"HOME": None}
-    else:
-        kwargs["env"] = {"PYTHONSAFEPATH": "1"}
-    done = run("--list", "--beta=4", **kwargs)
-    assert done.stdout.count("main.py") == 6 and not done.stderr
-
-
-@pytest.mark.parametrize("closed, words, code", [(">&-", "--list", 0), ("2>&-", "--list", 0), ("2>&-", "--beta=x", 2),
-                                                 ("<&- >&- 2>&-", "--task=99", 2)])
-def test_closed_streams(closed, words, code):
-    run(code=code, shell=["bash", "-c", f'"$0" {words} {closed}'])
-
-
-def test_help_needs_no_environment():
-    done = run("--help", env={"PYTHON": None, "PATH": "/usr/local/bin:/usr/bin:/bin"}, cwd="/")
-    assert done.stdout.rstrip("\n") == sweep.__doc__.rstrip("\n")
-
-
-def test_a_clone_with_windows_line_ends(tmp_path):
-    """git is told to give every text file \\r\\n; .gitattributes does not let it."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git repository")
-    git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "safe.directory=*"]
-    subprocess.run([*git, "clone", "--quiet", "--depth=1", f"file://{ROOT}", tmp_path / "clone"], check=True)
-    for file in "run", "main.py", "tests/run":
-        assert b"\r" not in (tmp_path / "clone" / file).read_bytes()
-    found = subprocess.run([*git, "status", "--porcelain"], cwd=tmp_path / "clone", capture_output=True, check=True)
-    assert not found.stdout
-    kept = next((tmp_path / "clone" / "checkpoints" / "pretrained").glob("*_conv_*_beta_0.1"))
-    assert checkpoints.newest(str(kept))[0] == 100_000  # whole, by its SHA-256
-    executable(tmp_path / "bin" / "python3", 'echo "made up: $*"; exit 1')
-    done = subprocess.run([tmp_path / "clone" / "run", "--setup"], capture_output=True, text=True,
-                          env={"PATH": f"{tmp_path}/bin:/usr/bin:/bin"})
-    assert done.returncode == 1 and "apt install python3-venv" in done.stderr
-
-
-def test_set_up_once_and_cuda_when_a_gpu_is_first_there(tmp_path):
-    project = tmp_path / "project"
-    project.mkdir()
-    for file in "run", "main.py", "requirements.txt":
-        shutil.copy(ROOT / file, project)
-    executable(tmp_path / "bin" / "python3", "exit 1")
-    env = {key: value for key, value in os.environ.items() if key not in ("PYTHON", "CUDA_VISIBLE_DEVICES")}
-    env["PATH"] = f"{tmp_path}/bin:{env['PATH']}"
-
-    def set_up(**more):
-        done = subprocess.run([project / "run", "--setup"], capture_output=True, text=True, env={**env, **more})
-        return done.returncode, done.stdout, done.stderr
-
-    code, _, said = set_up()
-    assert code == 1 and "apt install python3-venv" in said
-    executable(tmp_path / "new_python", 'echo "installs: $*" >&2')
-    executable(tmp_path / "bin" / "python3", f"mkdir -p .venv/bin; cp {tmp_path}/new_python .venv/bin/python")
-    code, out, said = set_up()
-    assert (code, out) == (0, ".venv/bin/python\n") and "requirements.txt" in said and "cuda" not in said
-    nothing = 0, ".venv/bin/python\n", ""
-    assert set_up() == nothing
-    executable(tmp_path / "bin" / "nvidia-smi", "echo 'GPU 0: made up'")
-    for none in "", "-1", " -1", "NoDevFiles":
-        assert set_up(CUDA_VISIBLE_DEVICES=none) == nothing
-    assert "tensorflow[and-cuda]" in set_up()[2]
-    assert set_up() == set_up(CUDA_VISIBLE_DEVICES="0") == nothing
-
-
-def test_python_without_the_packages(tmp_path):
-    subprocess.run([PYTHON, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
-    done = run("--max_step=2", f"--train_dir={tmp_path}/s", code=2, env={"PYTHON": f"{tmp_path}/venv/bin/python"})
-    one_line(done.stderr, "run: PYTHON lacks tensorflow", "requirements.txt")
-    one_line(run(code=2, env={"PYTHON": f"{tmp_path}/none"}).stderr, f"there is no '{tmp_path}/none'")
-
-
-# Real trainings
-
-def alive(pid):
-    """Whether a process runs: one that has ended stays until its parent asks for it, which not every system's does."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-class Terminal:
-    """A terminal of 80 columns on which a command runs; what it shows, as lines."""
-
-    def __init__(self, command, env):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.process = subprocess.Popen(["setsid", "--ctty", *command], env=env, stdin=slave, stdout=slave,
-                                        stderr=slave)
-        os.close(slave)
-        os.set_blocking(self.master, False)
-        self.text = b""
-
-    def lines(self):
-        try:
-            while more := os.read(self.master, 65536):
-                self.text += more
-        except (BlockingIOError, OSError):
-            pass
-        lines, row, column = [""], 0, 0
-        for token in re.findall(r"\x1b\[\d*[A-Za-z]|.", self.text.decode(errors="replace"), re.DOTALL):
-            if token == "\n":
-                row += 1
-                lines += [""] * (row == len(lines))
-            elif token == "\r":
-                column = 0
-            elif token == "\x1b[A":
-                row -= 1
-            else:
-                assert len(token) == 1 and column < 80, f"{token!r} after {lines[row]!r}"
-                lines[row] = lines[row][:column].ljust(column) + token + lines[row][column + 1:]
-                column += 1
-        return [line.rstrip() for line in lines]
-
-    def hang_up(self):
-        os.close(self.master)
-
-
-def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
-    """Two trainings, as their user has them: bars, SIGHUP, kill -9, the same command again. Both are saved each time,
-    and all is drawn at the end."""
-    store = tmp_path / "a b" / "{}" / "it's"
-    words = ("--model=all_conv", "--num_balls=2", "--beta=0.5", "--beta=1", f"--train_dir={store}",
-             f"--figures={tmp_path}/f")
-    env = {**os.environ, "PYTHON": PYTHON, "JOBS": "2"}
-    runs = [f"{store}_model_all_conv_num_balls_2_beta_{beta}" for beta in ("0.5", "1.0")]
-
-    def saved():
-        return [checkpoints.newest(path)[0] or 0 for path in runs]
-
-    def pids():
-        found = [open(f"{path}/lock").read().split(" ")[0] for path in runs if os.path.exists(f"{path}/lock")]
-        return [pid for pid in found if pid and alive(pid)]
-
-    terminal = Terminal([ROOT / "run", *words], env)
-    bars = [f"all_conv 2 β{beta}" for beta in ("0.5", "1")]
-
-    def shown():
-        return all(any(line.startswith(bar) and "step/s" in line and "?" not in line for line in terminal.lines())
-                   for bar in bars)
-
-    wait(shown, terminal.process)
-    first, *others = terminal.lines()
-    assert first.startswith("run: 2 experiments, 2 at a time, on 1 of")
-    assert re.match(r"0 of 2 trained, \d+ h \d+ min left$", others[0]), others
-    for bar, line in zip(bars, others[1:], strict=True):
-        assert re.match(rf"{bar} +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+$", line), line
-    terminal.hang_up()
-    terminal.process.wait(HANG)
-    wait(lambda: not pids())
-    stopped_at = saved()
-    assert min(stopped_at) > 0
-    for path in runs:
-        assert "stopped by SIGHUP" in open(f"{path}/log.txt").read()
-
-    running = subprocess.Popen([ROOT / "run", *words], env=env, stdout=subprocess.PIPE, text=True)
-    wait(lambda: all(losses(path)[-1][0] > step for path, step in zip(runs, stopped_at, strict=True)), running)
-    assert len(pids()) == 2
-    running.kill()
-    running.communicate()
-    wait(lambda: not pids())
-    killed_at = saved()
-    assert all(after > before for after, before in zip(killed_at, stopped_at, strict=True))
-    for path in runs:
-        assert "stopped by SIGTERM" in open(f"{path}/log.txt").read()
-
-    last = max(killed_at)
-    done = run(*words, f"--max_step={last + 20}", env=env)
-    assert done.stdout.endswith("run: all trained and drawn\n") and saved() == [last + 20] * 2
-    for path in runs:
-        assert open(f"{path}/log.txt").read().count("resumed from step") == 2
-        steps = [row[0] for row in losses(path)]
-        assert steps == sorted(set(steps)) and steps[-1] == last + 20
-    with open(tmp_path / "f" / "stddev.json") as file:
-        assert len(json.load(file)) == 2
-
-
-def test_a_terminal_without_a_size_gets_lines(monkeypatch):
-    master, slave = pty.openpty()
-    with open(slave, "w") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        assert not progress.on_terminal()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        assert progress.on_terminal()
-    assert not progress.on_terminal()  # closed
-    os.close(master)
-
-
-@pytest.mark.long
-def test_the_whole_sweep(tmp_path):
-    """18 trainings and all figures, from another folder; then again, which finds all done."""
-    words = ("--max_step=2", f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/my figures")
-    done = run(*words, cwd=tmp_path)
-    assert "18 experiments" in done.stdout and done.stdout.endswith("run: all trained and drawn\n")
-    for name in NAMES:
-        assert checkpoints.newest(f"{tmp_path}/store_{name}")[0] == 2 and f"{name}: trained, step 2" in done.stdout
-    figures = set(os.listdir(tmp_path / "my figures"))
-    assert {f"heat_map_{name}.png" for name in NAMES} | {
-        f"{data}_ball_stddev_{model}.png" for data in ("one", "two") for model in MODELS} | {
-        f"{data}_ball_reconstruction_loss.png" for data in ("one", "two")} | {
-        "stddev.json", "reconstruction_loss.json", "disentanglement.json"} <= figures
-    again = run(*words, cwd=tmp_path)
-    assert again.stdout.count("is trained: step 2 of 2") == 18

@@ -1,0 +1,43 @@
+"""A Python that only tells what it would do, and sweeps whose trainings it is."""
+import os
+import subprocess
+import sys
+import time
+
+from conftest import HANG, ROOT
+
+PYTHON = sys.executable  # which tests set to a made-up one
+
+
+def executable(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("#!/bin/bash\n" + text)
+    path.chmod(0o755)
+    return path
+
+
+def fake(folder, text, otherwise=""):
+    """A bash script in place of Python: as main.py it is the text, all else comes to nothing."""
+    return executable(folder / "python", f"if [[ $1 == main.py ]]; then {text}\nelse :; {otherwise}\nfi")
+
+
+def begin(python, *words, **kwargs):
+    """A sweep whose trainings are those of a made-up Python, started."""
+    code = f"""import sys
+from training import process, sweep
+sys.executable, sys.argv[0] = {str(python)!r}, "run"
+sys.exit(process.run(sweep.run))"""
+    return subprocess.Popen([PYTHON, "-c", code, *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env={**os.environ, "JOBS": "2"}, start_new_session=True, **kwargs)
+
+
+def wait(condition, running=None):
+    end = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < end and (running is None or running.poll() is None)
+        time.sleep(0.05)
+
+
+def told(output):
+    """The lines after "run: failed:"."""
+    return [line for line in output.partition("run: failed:\n")[2].splitlines() if not line.startswith("run: ")]
