@@ -58,7 +58,8 @@ def test_a_clone_with_windows_line_ends(tmp_path):
     """git is told to give every text file \\r\\n; .gitattributes does not let it."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git repository")
-    git = ["git", "-c", "core.autocrlf=true", "-c", "core.eol=crlf", "-c", "safe.directory=*"]
+    (tmp_path / "config").write_text("[core]\nautocrlf = true\neol = crlf\n[safe]\ndirectory = *\n")
+    git = ["env", f"GIT_CONFIG_GLOBAL={tmp_path}/config", "git"]
     subprocess.run([*git, "clone", "--quiet", "--depth=1", f"file://{ROOT}", tmp_path / "clone"], check=True)
     for file in "run", "main.py", "tests/run":
         assert b"\r" not in (tmp_path / "clone" / file).read_bytes()
