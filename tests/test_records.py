@@ -3,8 +3,10 @@ import contextlib
 import io
 import json
 import os
+import pathlib
 import pty
 import re
+import shutil
 import termios
 from types import SimpleNamespace
 
@@ -12,7 +14,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from conftest import OF_TINY, listing, losses, resume, same, scalars, train
+from conftest import OF_TINY, losses, resume, same, scalars, train
 from matplotlib.figure import Figure
 
 import ball_generator
@@ -153,10 +155,7 @@ def reported(tiny, tmp_path_factory):
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_table_that_was_touched_is_made_good(reported, tmp_path, capsys, damage):
-    path = tmp_path / reported[0].name
-    path.mkdir()
-    for name, content in listing(reported[0]).items():
-        (path / name).write_bytes(content)
+    path = pathlib.Path(shutil.copytree(reported[0], tmp_path / reported[0].name))
     spoil, left, dropped = DAMAGE[damage]
     for file in "losses.csv", "stddev.csv":
         content = spoil((path / file).read_bytes().splitlines(keepends=True))
@@ -176,6 +175,17 @@ def test_a_table_that_was_touched_is_made_good(reported, tmp_path, capsys, damag
     assert not set(old) & set(os.listdir(path)) if whole else set(old) <= set(os.listdir(path))
     assert {step for step, _ in scalars(path)["loss_vae"]} == {7, 14, 21, 28}
     assert dict(scalars(path)["loss_reconstruction"]) == dict(scalars(reported[1])["loss_reconstruction"])
+
+
+def test_tables_are_cut_back_to_the_step_that_is_resumed_from(reported, tmp_path):
+    """Here to 14, since the checkpoint of 21 is damaged: no row twice, none of the steps that are trained again."""
+    path = pathlib.Path(shutil.copytree(reported[0], tmp_path / reported[0].name))
+    (path / "ckpt-21.index").write_bytes(b"")
+    resume(path, max_step=28, report_every=7)
+    for file in "losses.csv", "stddev.csv":
+        assert rows_of(path, file) == [7, 14, 21, 28]
+    assert (path / "stddev.csv").read_bytes() == (reported[1] / "stddev.csv").read_bytes()
+    assert scalars(path) == scalars(reported[1])
 
 
 def test_events_that_cannot_be_read_are_no_matter(short, unbroken):
