@@ -18,13 +18,13 @@ import main
 from architecture import MODELS
 from training import checkpoints, device, process
 
-RC = "savefig.bbox: tight\ntext.usetex: True\nfont.size: 30\nfigure.dpi: 30\nlines.linewidth: 9\nbackend: Qt4Agg\n"
+RC = "savefig.bbox: tight\ntext.usetex: True\nfont.size: 30\nfigure.dpi: 30\nlines.linewidth: 9\n"
 
 
 def outside(tmp_path, keras_json, **more):
     """The environment of a user with configurations of all kinds."""
     (tmp_path / "keras.json").write_text(json.dumps(keras_json))
-    (tmp_path / "matplotlibrc").write_text(RC.replace("backend: Qt4Agg\n", ""))
+    (tmp_path / "matplotlibrc").write_text(RC)
     return {**os.environ, "KERAS_HOME": str(tmp_path), "MATPLOTLIBRC": str(tmp_path), "PYTHONSAFEPATH": "1", **more}
 
 

@@ -1,9 +1,11 @@
 """What a training step computes, against Adam by hand; annealing; seeds; that it learns."""
+import importlib.util
+from types import SimpleNamespace
 from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import losses, same, tensors, train
+from conftest import ROOT, losses, same, tensors, train
 
 import architecture
 import ball_generator
@@ -165,6 +167,22 @@ class TestOfTiny:
             assert others == pytest.approx(terms, rel=1e-4)
             for key, value in tensors(found[xla]).items():
                 np.testing.assert_allclose(value, tensors(found["off"])[key], rtol=1e-2, atol=1e-3)
+
+    def test_fluctuation_is_of_the_steps_that_would_follow(self, tmp_path):
+        """Its losses are those of the run continued by main.py; the folder is left as it was."""
+        spec = importlib.util.spec_from_file_location("fluctuation", ROOT / "benchmarks" / "fluctuation.py")
+        fluctuation = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(fluctuation)
+        path = train(tmp_path / "store", model="tiny", batch_size=4, max_step=50)
+        before = {file: file.stat().st_mtime_ns for file in path.iterdir()}
+        run, found = fluctuation.losses_after(str(path), 2)
+        assert run.step == 50 and before == {file: file.stat().st_mtime_ns for file in path.iterdir()}
+        expected = []
+        for max_step in 100, 150:
+            vae = load(train(tmp_path / "store", model="tiny", batch_size=4, max_step=max_step))
+            measured = create_error_graph.measure(SimpleNamespace(vae=vae, flags=vae.flags))
+            expected.append(measured["reconstruction_loss"])
+        assert found.tolist() == pytest.approx(expected, abs=1e-3) and expected[1] < expected[0] - 1
 
     def test_what_xla_compiles_follows_from_model_and_threads(self, monkeypatch):
         monkeypatch.setattr(device, "tf", mock.MagicMock())
