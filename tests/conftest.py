@@ -119,6 +119,17 @@ def scalars(path):
     return found
 
 
+def check_equal(path, reference):
+    """Check that two runs are the same: weights, Adam's state, tables and events."""
+    step = checkpoints.newest(reference)[0]
+    assert checkpoints.newest(path)[0] == step
+    assert same(path, reference, step)
+    assert [row[:3] for row in losses(path)] == [row[:3] for row in losses(reference)]
+    assert scalars(path) == scalars(reference)
+    seconds = [row[3] for row in losses(path)]
+    assert seconds == sorted(seconds)
+
+
 def listing(path):
     """name -> content of all files in a folder."""
     return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}

@@ -94,12 +94,6 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, short_once, capsys, c
         load(path)
 
 
-def test_flags_that_are_a_folder(tmp_path, capsys):
-    (tmp_path / f"store_{TINY}" / "flags.json").mkdir(parents=True)
-    resume(tmp_path / "x", code=2)
-    one_line(capsys.readouterr().err, "cannot be read")
-
-
 @pytest.mark.parametrize("key", ["hidden_size", "weight_init", "friction", "model", "seed", "num_balls", "beta"])
 def test_loading_with_a_flag_lost(short, key):
     flags = flags_of(short)

@@ -86,6 +86,11 @@ def test_sizes(path):
     assert len(path.read_text().splitlines()) <= limit
 
 
+def test_size_of_the_readme():
+    text = (ROOT / "README.md").read_text()
+    assert len(text.splitlines()) <= 170 and len(text.split()) <= 2000
+
+
 def demo(tree):
     """Lines of a source's `if __name__` block."""
     return {line for node in tree.body if isinstance(node, ast.If) and "__name__" in ast.unparse(node.test)
