@@ -11,6 +11,7 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
 
 import numpy as np
 
