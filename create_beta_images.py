@@ -11,12 +11,14 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import numpy as np
 
 from analysis import animation, maps, plotting, runs, scores
-from training import checkpoints, process
+from training import checkpoints
 
 LATENTS, VALUES = 3, 5
 OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows

@@ -10,14 +10,16 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import numpy as np
 
 import architecture
 import ball_generator
 from analysis import maps, plotting, runs
-from training import device, loader, process
+from training import device, loader
 from training.seeds import Evaluation, Purpose
 
 VALUES = (-3, -1.5, 0, 1.5, 3)

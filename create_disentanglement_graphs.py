@@ -10,14 +10,15 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import numpy as np
 from matplotlib.lines import Line2D
 
 from analysis import animation, maps, plotting, runs, scores
 from analysis.metrics import METRICS
-from training import process
 
 MAPS = 10   # latents in a response map
 TILES = 18  # latents in an animation

@@ -10,7 +10,9 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import functools
 
@@ -19,7 +21,6 @@ import numpy as np
 import architecture
 import ball_generator
 from analysis import plotting, runs
-from training import process
 from training.seeds import Purpose
 
 TRAJECTORIES, FRAMES = 100, 32

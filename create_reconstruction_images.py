@@ -9,11 +9,12 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import ball_generator
 from analysis import plotting, runs
-from training import process
 from training.seeds import Evaluation
 
 IMAGES, EVERY = 6, 40  # test images, and frames of the trajectory from one to the next

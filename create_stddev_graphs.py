@@ -10,13 +10,15 @@ import os
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
+from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
+
+# isort: split
 
 import numpy as np
 from matplotlib import colormaps
 
 from analysis import plotting, runs
-from training import loader, process
+from training import loader
 
 
 def draw(title, measured, published):

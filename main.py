@@ -165,7 +165,6 @@ def train(flags, run, stopped):
 def main(words=None):
     """Train one experiment; words: a command line's, by default this process's. Returns the exit code."""
     flags = parse(__doc__, FLAGS, words)
-    process.end_with_sweep()
     with process.stops() as stopped:
         run = Run(flags, FLAGS)
         if not run.claim():

@@ -2,12 +2,9 @@
 
     python -m analysis.draw --train_dir=./checkpoints/train_store --figures=figures
 """
-import os
-
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's second thread mostly waits, at full speed
-
 import glob
 import importlib
+import os
 import sys
 import traceback
 

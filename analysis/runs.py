@@ -6,6 +6,7 @@
 """
 import dataclasses
 import functools
+import glob
 import json
 import os
 import re
@@ -86,7 +87,7 @@ def runs_of(train_dir):
 def read(path):
     """The run in a folder. Raises ValueError, with a sentence, where it is none."""
     numbers = os.path.join(path, "numbers.json")
-    if os.path.exists(numbers) and not any(file.endswith(".index") for file in os.listdir(path)):
+    if os.path.exists(numbers) and not glob.glob(os.path.join(glob.escape(path), "ckpt-*.index")):
         try:
             flags = folder.read_flags(path)
             with open(numbers) as file:

@@ -53,6 +53,7 @@ if script and os.path.dirname(os.path.realpath(script)) in (
     # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
     sys.excepthook = stopped_hook
     os.environ["MPLBACKEND"] = "agg"
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a second one of NumPy's mostly waits, at full speed
 
 
 def run(main):

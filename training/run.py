@@ -62,8 +62,9 @@ class Run:
     def _refuse_if_lost(self):
         """Beginning again would cut the loss curve back to nothing."""
         there = tables.last_step(self.path)
+        often = getattr(folder.read_flags(self.path), "save_every", 0) if there else 0
         if os.path.exists(os.path.join(self.path, "checkpoint")) or (
-                there and there > getattr(folder.read_flags(self.path), "save_every", 0)):
+                there > (often if isinstance(often, int) else 0)):
             process.refuse(f"{self.path} was trained to step {there}, and no whole checkpoint is left. Give another "
                            "--train_dir, or --restart to move it aside and begin again")
 
