@@ -62,8 +62,8 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
     figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
     figure.figimage(np.kron(unchanged, square), 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
-    lines = figure.add_axes((0, 0, 1, 1), frameon=False, zorder=2, xlim=(0, width), ylim=(height, 0), xticks=[],
-                            yticks=[])
+    lines = figure.add_axes((0, 0, 1, 1), zorder=2, xlim=(0, width), ylim=(height, 0))
+    lines.axis("off")
 
     def write(x, y, text, **kwargs):  # in dots from the upper left
         lines.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})
@@ -71,9 +71,8 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     def place(value):  # of a value on the line below a row, on which the columns stand at theirs
         return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
 
-    middle = LEFT + (columns * step - GAP) / 2
-    write(middle, 30, title, fontsize=9)
-    write(middle, 84, "value that the latent is set to")
+    write(LEFT + (columns * step - GAP) / 2, 30, title, fontsize=9)
+    write(LEFT + (columns * step - GAP) / 2, 84, "value that the latent is set to")
     write(78, 12, "unchanged", fontsize=7)
     for column, value in enumerate(VALUES):
         write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
