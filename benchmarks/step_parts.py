@@ -71,7 +71,7 @@ def parts_of(flags, xla):
         optimizer.apply([gradient * (1 + tf.cast(step, tf.float32) * 1e-9) for gradient in gradients])
         return tf.constant(0.0)
 
-    def pictures(step):
+    def image_sum(step):
         return tf.reduce_sum(ball_generator.render(positions[0] + tf.cast(step, tf.float32) * 1e-9))
 
     def noises(step):
@@ -81,7 +81,7 @@ def parts_of(flags, xla):
     whole_step = xla == "on"
     found = {"whole step": lambda: train_steps(positions[:data.STEPS_PER_CALL], 0, STEPS)[0].numpy()}
     for name, work, compiled in (("matrix products", products, whole_step), ("gradients", all_gradients, whole_step),
-                                 ("Adam", adam, xla != "off"), ("images", pictures, whole_step),
+                                 ("Adam", adam, xla != "off"), ("images", image_sum, whole_step),
                                  ("noise", noises, whole_step)):
         graph = tf.function(repeated(work), jit_compile=compiled).get_concrete_function()
         found[name] = lambda graph=graph: graph().numpy()

@@ -108,7 +108,7 @@ def test_a_seventh_metric_is_a_panel(monkeypatch):
 
 
 def test_training_curves(tmp_path):
-    """Means over 1,000 steps, in which a row weighs as many steps as it stands for; 100 + step / 100."""
+    """Means over 1,000 steps, in which a row weighs as many steps as it is the mean over; 100 + step / 100."""
     rows = [(50, 100.5)] + [(step, 100 + step / 100) for step in (1000, 1500, 2000, 2400)]
     (tmp_path / "losses.csv").write_text("step,reconstruction,kl,seconds\n" + "".join(
         f"{step},{loss},1,1\n" for step, loss in rows))
