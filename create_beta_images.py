@@ -24,19 +24,18 @@ LATENTS, VALUES = 3, 5
 OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
 
 
-def rows_of(run, most=LATENTS):
+def rows_of(run):
     """The most active latents of a run: (latent, stddev, response map or None, images [values, 32, 32]) each."""
-    mean, stddev = scores.code_of(run.vae)
-    average = stddev.mean(axis=0)
-    latents = [latent for latent in np.argsort(average) if average[latent] < scores.ACTIVE_BELOW][:most]
-    if not latents:
+    latents, average = (most[:MAPS] for most in scores.active_of(run.vae))
+    if not len(latents):
         return []
+    mean, _ = scores.code_of(run.vae)
     responses = [None] * len(latents)
     if run.flags.num_balls == 1:
         responses = maps.response_maps(run.vae, latents)["ball"]
     low, high = maps.ranges(run.vae, latents).T
     images = maps.traverse(run.vae, mean[0], latents, np.linspace(low, high, VALUES, axis=1))
-    return list(zip(latents, average[latents], responses, images, strict=True))
+    return list(zip(latents, average, responses, images, strict=True))
 
 
 def draw(title, lines):
@@ -85,10 +84,11 @@ def draw_all(flags):
         lines = [(f"$\\beta$ = {run.flags.beta:g}" + f",\n{run.variant}" * bool(run.variant), rows_of(run))
                  for run in runs.progress(shown, f"beta_{model}_{data}")]
         title = f"What $\\beta$ does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
-        plotting.save(draw(title, lines), os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
+        plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines]),
+                      os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
         if (data, model) == ("one_ball", "conv"):
-            chosen = [(label, rows_of(run, MAPS)) for run, (label, rows) in zip(shown, lines, strict=True)
-                      if rows and (run.variant or run.flags.beta in OVERVIEW)]
+            chosen = [line for run, line in zip(shown, lines, strict=True)
+                      if line[1] and (run.variant or run.flags.beta in OVERVIEW)]
             if chosen:
                 plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)

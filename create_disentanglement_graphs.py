@@ -17,17 +17,20 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 import numpy as np
 from matplotlib.lines import Line2D
 
+import ball_generator
 from analysis import animation, maps, plotting, runs, scores
 from analysis.metrics import METRICS
 
 MAPS = 10   # latents in a response map
 TILES = 18  # latents in an animation
+BAND = (0.01, 0.1)  # of beta * latents / pixels: where the paper found its best codes
+PIXELS = np.prod(ball_generator.IMAGE_SHAPE)
 
 
 def draw_scores(title, measured):
     """The scores that have a panel, against beta: one colour a model, a line through the means over its seeds, a dot
-    for each, and dotted what it reaches untrained; in grey, what needs no network. measured: (run, its object of
-    disentanglement.json) each."""
+    for each, dotted what it reaches untrained, and above the panel a bar over the paper's best betas for so many
+    latents; in grey, what needs no network. measured: (run, its object of disentanglement.json) each."""
     first = measured[0][1]
     panels = [key for key, metric in METRICS.items() if metric.limits and key in first]
     rows, handles = -(-len(panels) // 2), {}
@@ -37,11 +40,11 @@ def draw_scores(title, measured):
             if what != scores.UNTRAINED and key in other:
                 value = np.mean(other[key])
                 axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-                axis.annotate(what, (1, value), (-3, 3), xycoords=("axes fraction", "data"), va="bottom", ha="right",
+                side, shift = ("top", -2) if what == "chance" else ("bottom", 2)  # raw pixels are just above chance
+                axis.annotate(what, (1, value), (-3, shift), xycoords=("axes fraction", "data"), va=side, ha="right",
                               textcoords="offset points", fontsize=9, color="0.4")
         for number, ((model, variant), mine) in enumerate(plotting.series(measured).items()):
-            weight = mine[0][1]["beta_latents_per_pixel"] / mine[0][0].flags.beta if mine[0][0].flags.beta else 0
-            label = f"{plotting.label_of(model, variant)} ($\\beta\\cdot$latents/pixels = {weight:.3f} $\\beta$)"
+            label = plotting.label_of(model, variant)
             handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
@@ -50,12 +53,18 @@ def draw_scores(title, measured):
             if not numbers["active_latents"]:
                 axis.plot(run.flags.beta, METRICS[key].limits[0] + 0.02, "x", color=plotting.colour_of(run.flags.model))
         axis.set_ylim(METRICS[key].limits)
-        axis.set_title(METRICS[key].title, fontsize=12)
+        axis.set_title(METRICS[key].title, fontsize=12, pad=18)
         plotting.beta_axis(axis, measured)
+        for number, (model, mine) in enumerate(runs.groups(measured, lambda run: run.flags.model).items()):
+            band = np.clip(np.array(BAND) * PIXELS / mine[0][1]["latents"], *axis.get_xlim())
+            axis.plot(band, [1.015 + 0.015 * number] * 2, linewidth=3, color=plotting.colour_of(model), clip_on=False,
+                      solid_capstyle="butt", transform=axis.get_xaxis_transform())
         axis.grid(alpha=0.25)
     for axis in figure.axes[len(panels):]:
         axis.set_visible(False)
-    handles[""] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
+    handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
+    handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: $\\beta\\cdot$"
+                           f"latents/pixels from {BAND[0]:g} to {BAND[1]:g}")
     figure.suptitle(title, fontsize=12)
     figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2, fontsize=9)
     return figure
@@ -63,9 +72,8 @@ def draw_scores(title, measured):
 
 def look_at(flags, run):
     """Draw a run's maps and animation, and return its numbers."""
-    mean, stddev = scores.code_of(run.vae)
-    active = [latent for latent in np.argsort(stddev.mean(axis=0)) if stddev[:, latent].mean() < scores.ACTIVE_BELOW]
-    if active:
+    active, _ = scores.active_of(run.vae)
+    if len(active):
         shown = active[:MAPS]
         title = (f"What each active latent encodes: {plotting.title_of(run)}\n{len(active)} active latents"
                  + f", the {MAPS} of lowest stddev" * (len(active) > MAPS)

@@ -14,51 +14,7 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 
 # isort: split
 
-import functools
-
-import numpy as np
-
-import architecture
-import ball_generator
-from analysis import plotting, runs
-from training.seeds import Purpose
-
-TRAJECTORIES, FRAMES = 100, 32
-
-
-def entropy(images):
-    """Cross-entropy of images with themselves, the least any model can reach; nats, summed over pixels (the last
-    three axes)."""
-    p = images.astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where((p > 0) & (p < 1), p * np.log(p) + (1 - p) * np.log1p(-p), 0)
-    return -terms.sum(axis=(-3, -2, -1))
-
-
-@functools.cache
-def images_of(num_balls, friction):
-    """The test images [TRAJECTORIES * FRAMES, 32, 32, 1], the same for every model, and their mean entropy."""
-    seeds = [(0, int(Purpose.EVALUATION), i) for i in range(TRAJECTORIES)]
-    images = ball_generator.render(ball_generator.simulate(seeds, num_balls, FRAMES, friction)).numpy()
-    return images.reshape(-1, *images.shape[2:]), entropy(images).mean()
-
-
-@functools.cache
-def noise_of(latents):
-    """Of the codes, the same for all models of as many latents: [TRAJECTORIES * FRAMES, latents]."""
-    return np.concatenate([architecture.normal((FRAMES, latents), (int(Purpose.EVALUATION), i)).numpy()
-                           for i in range(TRAJECTORIES)])
-
-
-def measure(run):
-    """Mean reconstruction loss, its standard error over the trajectories, and the floor of these images; nats per
-    image."""
-    images, floor = images_of(run.flags.num_balls, run.flags.friction)
-    losses = run.vae.reconstruction_loss(images, noise_of(run.vae.latents))
-    losses = losses.astype(float).reshape(TRAJECTORIES, FRAMES).mean(axis=1)
-    return {"reconstruction_loss": round(losses.mean(), 4),
-            "standard_error": round(losses.std(ddof=1) / np.sqrt(TRAJECTORIES), 4),
-            "entropy_floor": round(floor, 4)}
+from analysis import plotting, reconstruction, runs
 
 
 def draw(title, measured, published):
@@ -91,7 +47,7 @@ def draw(title, measured, published):
 
 
 def draw_all(flags):
-    measured = runs.measure_all(flags, "reconstruction_loss.json", measure)
+    measured = runs.measure_all(flags, "reconstruction_loss.json", reconstruction.measure)
     for data, rows in runs.groups(measured, lambda run: run.data_set).items():
         old = runs.published_for("reconstruction_loss", rows[0][0])
         title = f"A higher $\\beta$ costs reconstruction\n{plotting.title(rows)}"

@@ -15,7 +15,6 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 # isort: split
 
 import numpy as np
-from matplotlib import colormaps
 
 from analysis import plotting, runs
 from training import loader
@@ -29,14 +28,13 @@ def draw(title, measured, published):
     figure = plotting.figure(figsize=(7, 4.8))
     axes = figure.add_subplot()
     ours, theirs = {}, []
-    betas = sorted({run.flags.beta for run, _ in measured})
-    colours = dict(zip(betas, colormaps["plasma"](np.linspace(0, 0.8, len(betas))), strict=True))
+    colours = plotting.colours_of(run.flags.beta for run, _ in measured)
     for run, numbers in measured:
         label = f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
         (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker="o", markersize=3,
                             linewidth=1, color=colours[run.flags.beta], linestyle=":" if run.variant else "-")
         ours.setdefault(label, line).set_label(label)
-    for beta in betas:
+    for beta in colours:
         if str(beta) in published:
             old = np.array(published[str(beta)], float)
             theirs += axes.plot(np.arange(1, len(old) + 1), old, "--s", color=colours[beta], markersize=5,

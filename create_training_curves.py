@@ -14,10 +14,8 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 # isort: split
 
 import numpy as np
-from matplotlib import colormaps
 
-import create_error_graph
-from analysis import plotting, runs
+from analysis import plotting, reconstruction, runs
 from training import tables
 
 STEPS = 1000  # that a point is the mean over
@@ -38,8 +36,7 @@ def curve(path):
 def draw(title, curves, floor):
     """curves: (run, steps, losses) each. floor: nats per image."""
     models = runs.groups(curves, lambda run: run.flags.model)
-    betas = sorted({run.flags.beta for run, *_ in curves})
-    colours = dict(zip(betas, colormaps["plasma"](np.linspace(0, 0.85, len(betas))), strict=True))
+    colours = plotting.colours_of(run.flags.beta for run, *_ in curves)
     figure = plotting.figure(figsize=(4 * len(models) + 0.8, 4.4))
     panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
     for axis, (model, rows) in zip(panels, models.items(), strict=True):
@@ -65,7 +62,7 @@ def draw_all(flags):
     curves = [(run, *curve(run.path)) for run in runs.runs_of(flags.train_dir)]
     curves = [row for row in curves if len(row[1])]
     for data, rows in runs.groups(curves, lambda run: run.data_set).items():
-        _, floor = create_error_graph.images_of(rows[0][0].flags.num_balls, rows[0][0].flags.friction)
+        _, floor = reconstruction.images_of(rows[0][0].flags.num_balls, rows[0][0].flags.friction)
         title = f"How each run learns: {plotting.data_set(rows[0][0].flags)}, one line a seed"
         plotting.save(draw(title, rows, floor), os.path.join(flags.figures, f"training_curves_{data}.png"),
                       [run for run, *_ in rows])

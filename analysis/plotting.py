@@ -7,6 +7,7 @@ import os
 import time
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
@@ -20,6 +21,12 @@ OTHER_COLOUR = "0.4"  # of a model that is no more among MODELS
 
 def colour_of(model):
     return MODELS[model].colour if model in MODELS else OTHER_COLOUR
+
+
+def colours_of(betas):
+    """beta -> its colour, in their order, from dark to light."""
+    betas = sorted(set(betas))
+    return dict(zip(betas, colormaps["plasma"](np.linspace(0, 0.85, len(betas))), strict=True))
 
 
 def figure(**kwargs):
@@ -117,6 +124,9 @@ def beta_axis(axes, measured):
         axes.set_xlim(betas[0] / 1.3, betas[-1] * 1.3)
     elif len(betas) == 1:
         axes.set_xlim(betas[0] / 2, max(betas[0] * 1.5, 0.1))
+    else:
+        margin = 0.06 * (betas[-1] - betas[0])
+        axes.set_xlim(betas[0] - margin, betas[-1] + margin)
     axes.set_xticks(betas, [f"{beta:g}" for beta in betas])
     axes.minorticks_off()
     axes.set_xlabel("$\\beta$")

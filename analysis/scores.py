@@ -38,6 +38,15 @@ def code_of(vae):
     return vae.encode_positions(positions_of(vae.flags.num_balls)[0])
 
 
+@functools.cache
+def active_of(vae):
+    """The latents active at positions_of, the most certain first, and their average stddevs: [active], [active]."""
+    average = code_of(vae)[1].mean(axis=0)
+    order = np.argsort(average)
+    latents = order[average[order] < ACTIVE_BELOW]
+    return latents, average[latents]
+
+
 def scores_of(code, num_balls):
     """The scores of a code: a function of positions [samples, balls, 2] to [samples, latents]."""
     positions, _, factors = positions_of(num_balls)
@@ -79,8 +88,8 @@ def measure(run):
     """A run's object in disentanglement.json."""
     flags, vae = run.flags, run.vae
     positions, names, _ = positions_of(flags.num_balls)
-    mean, stddev = code_of(vae)
-    active = stddev.mean(axis=0) < ACTIVE_BELOW
+    mean, _ = code_of(vae)
+    active = np.sort(active_of(vae)[0])
 
     def code(at):
         return (mean if at is positions else vae.encode_positions(at)[0])[:, active]
@@ -88,7 +97,7 @@ def measure(run):
     untrained = scores_untrained(flags.model, flags.num_balls, flags.hidden_size, flags.weight_init, flags.seed)
     return rounded({
         "beta_latents_per_pixel": flags.beta * vae.latents / np.prod(ball_generator.IMAGE_SHAPE),
-        "latents": vae.latents, "active_latents": int(active.sum()), "factors": names,
+        "latents": vae.latents, "active_latents": len(active), "factors": names,
         **scores_of(code, flags.num_balls),
         "others": {UNTRAINED: untrained, **scores_without_network(flags.num_balls)}})
 

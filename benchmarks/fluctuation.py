@@ -14,9 +14,8 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import create_error_graph  # noqa: E402
 import main  # noqa: E402
-from analysis import runs  # noqa: E402
+from analysis import reconstruction, runs  # noqa: E402
 from training import checkpoints, data, device, folder, process  # noqa: E402
 from training.flags import whole  # noqa: E402
 
@@ -34,7 +33,7 @@ def losses_after(place, evaluations):
     for positions, count in data.blocks(flags, step):
         train_steps(positions, step, count)
         step += count
-        losses.append(create_error_graph.measure(run)["reconstruction_loss"])
+        losses.append(reconstruction.measure(run)["reconstruction_loss"])
     return run, np.array(losses)
 
 

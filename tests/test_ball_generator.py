@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import ball_generator as bg
-import create_error_graph
+from analysis import reconstruction
 
 
 def slow(positions, velocities, frames, friction):
@@ -128,10 +128,10 @@ def test_images_follow_the_formula(num_balls):
 @pytest.mark.parametrize("num_balls, floor", [(1, 21.12), (2, 42.19)])
 def test_entropy_floor_of_the_images(num_balls, floor):
     images = bg.render(bg.simulate([(9, 0, i) for i in range(300)], num_balls, 16)).numpy()
-    assert create_error_graph.entropy(images).mean() == pytest.approx(floor, abs=0.03)
+    assert reconstruction.entropy(images).mean() == pytest.approx(floor, abs=0.03)
     clipped = np.clip(images.astype(float), 1e-300, 1 - 1e-16)
     slow_entropy = -(clipped * np.log(clipped) + (1 - clipped) * np.log(1 - clipped)).sum(axis=(-3, -2, -1)).mean()
-    assert create_error_graph.entropy(images).mean() == pytest.approx(slow_entropy, abs=1e-6)
+    assert reconstruction.entropy(images).mean() == pytest.approx(slow_entropy, abs=1e-6)
 
 
 def test_every_constant_of_the_data_is_recorded():

@@ -76,7 +76,7 @@ def test_stddev_graph():
 
 def score(value, **more):
     """An object of disentanglement.json in which every metric has this value."""
-    return {"beta_latents_per_pixel": 0.031, "active_latents": 2, "step": 1000, **dict.fromkeys(METRICS, value), **more,
+    return {"beta_latents_per_pixel": 0.031, "latents": 32, "active_latents": 2, "step": 1000, **dict.fromkeys(METRICS, value), **more,
             "others": {scores.UNTRAINED: dict.fromkeys(METRICS, 0.15), "ideal code": dict.fromkeys(METRICS, 0.99),
                        "chance": {"change_accuracy": 0.5}}}
 
@@ -96,6 +96,17 @@ def test_score_graph_draws_seeds_their_mean_and_what_to_hold_them_against():
         flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
         assert flat >= {0.99, 0.15} | ({0.5} if key == "change_accuracy" else set())
         assert "beta" in axes.get_xlabel()
+        bar = next(line for line in axes.get_lines() if line.get_ydata()[0] > 1.01)
+        # The paper's band begins at beta * 32 / 1024 = 0.01, and ends, at 0.1, beyond this axis.
+        assert list(bar.get_xdata()) == pytest.approx([0.32, axes.get_xlim()[1]])
+
+
+def test_collapsed_runs_are_crossed():
+    collapsed = score(0.0, active_latents=0, change_accuracy=0.5)
+    measured = [(run_of("conv", 0.5), score(0.25)), (run_of("conv", 32.0), collapsed)]
+    for axes in create_disentanglement_graphs.draw_scores("one ball", measured).axes:
+        crosses = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == "x"]
+        assert crosses == [[32.0]] and axes.get_xscale() == "log"
 
 
 def test_a_seventh_metric_is_a_panel(monkeypatch):

@@ -12,9 +12,8 @@ from PIL import Image
 
 import ball_generator
 import create_cool_images
-import create_error_graph
 import create_stddev_graphs
-from analysis import runs, scores, tables
+from analysis import reconstruction, runs, scores, tables
 from training import checkpoints, folder, load, sweep
 from training.tables import last_step
 
@@ -99,7 +98,7 @@ def test_weights_give_the_numbers_again(name):
     """Within what rounding on another machine changes."""
     vae = load(f"{PRETRAINED}_{name}")
     run = SimpleNamespace(flags=vae.flags, vae=vae)
-    for file, measure, tolerance in (("reconstruction_loss.json", create_error_graph.measure, 2e-3),
+    for file, measure, tolerance in (("reconstruction_loss.json", reconstruction.measure, 2e-3),
                                      ("stddev.json", create_stddev_graphs.measure, 2e-3),
                                      ("disentanglement.json", scores.measure, 5e-3)):
         committed = numbers(file)[name]

@@ -9,8 +9,8 @@ from conftest import ROOT, losses, same, tensors, train
 
 import architecture
 import ball_generator
-import create_error_graph
 import main
+from analysis import reconstruction
 from architecture import tf
 from training import checkpoints, data, device, load
 from training.seeds import Purpose
@@ -180,7 +180,7 @@ class TestOfTiny:
         expected = []
         for max_step in 100, 150:
             vae = load(train(tmp_path / "store", model="tiny", batch_size=4, max_step=max_step))
-            measured = create_error_graph.measure(SimpleNamespace(vae=vae, flags=vae.flags))
+            measured = reconstruction.measure(SimpleNamespace(vae=vae, flags=vae.flags))
             expected.append(measured["reconstruction_loss"])
         assert found.tolist() == pytest.approx(expected, abs=1e-3) and expected[1] < expected[0] - 1
 
@@ -205,5 +205,5 @@ def test_it_learns(trained):
     assert constant == pytest.approx(165, abs=5)
     noise = np.random.default_rng(0).standard_normal((1600, vae.latents))
     found = vae.reconstruction_loss(images.reshape(-1, 32, 32, 1), noise).mean()
-    assert create_error_graph.entropy(images).mean() < found < 60
+    assert reconstruction.entropy(images).mean() < found < 60
     assert len(vae.active) >= 2
