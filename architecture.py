@@ -104,7 +104,7 @@ def build(rows, shape, weight_init, seeds, dtype="float32"):
         return {"kernel_initializer": keras.initializers.TruncatedNormal(stddev=size, seed=next(seeds)),
                 "bias_initializer": keras.initializers.Constant(size)}
 
-    column = keras.Sequential([keras.Input(shape, dtype=dtype)])
+    column = [keras.Input(shape, dtype=dtype)]
     last = max(i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed"))
     for i, (kind, *sizes) in enumerate(rows):
         activation = "linear" if i == last else "elu"
@@ -122,8 +122,8 @@ def build(rows, shape, weight_init, seeds, dtype="float32"):
             layer = layers.Identity(name="dropout", dtype=dtype)  # marks the place, see BetaVAE.encode
         else:
             raise ValueError(f"unknown kind of layer: {kind}")
-        column.add(layer)
-    return column
+        column.append(layer)
+    return keras.Sequential(column)
 
 
 def apply(layer, x):

@@ -13,7 +13,7 @@ from analysis.scores import code_of, positions_of
 from training.seeds import Evaluation
 
 GRID = 60                         # of one ball's map: positions along a side
-SAMPLES, CELLS = 20_000, 25       # of more balls' maps: random positions, averaged in cells a side
+CELLS = 20                        # a side, of more balls' maps: random positions are averaged in them
 RARE = 3                          # of which one with fewer positions is left grey
 RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior: the range that a latent takes
 EXTENT = {"ball": (LOW, HIGH), "centroid": (LOW, HIGH), "separation": (LOW - HIGH, HIGH - LOW)}
@@ -38,8 +38,7 @@ def response_maps(vae, latents):
         x, y = np.meshgrid(line, line)
         mean, _ = vae.encode_positions(np.column_stack([x.ravel(), y.ravel()])[:, None])
         return {"ball": mean[:, latents].T.reshape(len(latents), GRID, GRID)}
-    positions = metrics.random_positions(Evaluation.MAPS.seed, SAMPLES, vae.flags.num_balls)
-    mean = vae.encode_positions(positions)[0][:, latents]
+    positions, mean = positions_of(vae.flags.num_balls)[0], code_of(vae)[0][:, latents]
     separation = positions[:, 0] - positions[:, 1]
     return {"centroid": average_in_cells(positions.mean(axis=1), LOW, HIGH, mean),
             # Which ball comes first is chance: every sample counts for d and for -d.
@@ -107,7 +106,7 @@ def draw_maps(title, maps, texts):
 
 def draw_factors(figure, width, height):
     """At the foot of a figure, a sketch of the factors of two balls: two images that differ in one of them."""
-    pairs = {"centroid x": ((3, 5, 3, 3), (7, 5, 7, 3)), "centroid y": ((3, 3, 6, 3), (3, 7, 6, 7)),
+    pairs = {"centroid x": ((3, 3.6, 3, 6.4), (7, 3.6, 7, 6.4)), "centroid y": ((3.6, 3, 6.4, 3), (3.6, 7, 6.4, 7)),
              "dx² − dy²": ((5, 2.6, 5, 7.4), (2.6, 5, 7.4, 5)), "2 dx dy": ((3.3, 6.7, 6.7, 3.3), (3.3, 3.3, 6.7, 6.7))}
     for number, (name, both) in enumerate(pairs.items()):
         for end, balls in enumerate(both):

@@ -27,9 +27,14 @@ def positions_of(num_balls):
 
 
 @functools.cache
-def pairs():
-    """Pairs of positions of one ball that differ in one coordinate, and in which."""
-    return metrics.random_pairs(Evaluation.CHANGES.seed, PAIRS)
+def pairs_of(num_balls):
+    """Pairs of positions of one ball that differ in one coordinate, and in which; of more balls, nothing."""
+    return metrics.random_pairs(Evaluation.CHANGES.seed, PAIRS) if num_balls == 1 else ()
+
+
+def all_of(num_balls):
+    """Every set of positions that a code is scored on: that of positions_of, then the two of pairs_of."""
+    return [positions_of(num_balls)[0], *pairs_of(num_balls)[:2]]
 
 
 @functools.cache
@@ -47,30 +52,26 @@ def active_of(vae):
     return latents, average[latents]
 
 
-def scores_of(code, num_balls):
-    """The scores of a code: a function of positions [samples, balls, 2] to [samples, latents]."""
-    positions, _, factors = positions_of(num_balls)
-    changes = None
-    if num_balls == 1:
-        first, second, changed = pairs()
-        changes = code(first), code(second), changed
-    return metrics.scores(metrics.Sample(code(positions), factors, changes))
+def scores_of(codes, num_balls):
+    """The scores of a code. codes: [samples, latents] for every set of all_of."""
+    at_positions, *at_pairs = codes
+    changes = (*at_pairs, pairs_of(num_balls)[2]) if at_pairs else None
+    return metrics.scores(metrics.Sample(at_positions, positions_of(num_balls)[2], changes))
 
 
 @functools.cache
 def scores_without_network(num_balls):
     """To hold a network's scores against: those of the factors themselves and of the images; by name."""
-    def pixels(positions):
-        return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
-
-    images = pixels(positions_of(num_balls)[0])
-    components = np.linalg.eigh(np.cov(images.T))[1][:, -COMPONENTS:]
-    others = {"ideal code": scores_of(lambda positions: metrics.factors_of(positions)[1], num_balls),
-              f"{COMPONENTS} principal components": scores_of(
-                  lambda positions: (pixels(positions) - images.mean(axis=0)) @ components, num_balls)}
+    sets = all_of(num_balls)
+    images = [ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
+              for positions in sets]
+    components = np.linalg.eigh(np.cov(images[0].T))[1][:, -COMPONENTS:]
+    average = images[0].mean(axis=0)
+    others = {"ideal code": scores_of([metrics.factors_of(positions)[1] for positions in sets], num_balls),
+              f"{COMPONENTS} principal components": scores_of([(pixels - average) @ components for pixels in images],
+                                                              num_balls)}
     if num_balls == 1:
-        first, second, changed = pairs()
-        others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(pixels(first), pixels(second), changed)}
+        others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(*images[1:], pairs_of(1)[2])}
         others["chance"] = {"change_accuracy": 0.5}
     return others
 
@@ -81,24 +82,19 @@ def scores_untrained(model, num_balls, hidden_size, weight_init, seed):
     flags = SimpleNamespace(model=model, num_balls=num_balls, hidden_size=hidden_size, weight_init=weight_init,
                             seed=seed)
     vae = TrainedVAE(checkpoints.new_model(flags), flags, 0)
-    return scores_of(lambda positions: vae.encode_positions(positions)[0], num_balls)
+    return scores_of([vae.encode_positions(positions)[0] for positions in all_of(num_balls)], num_balls)
 
 
 def measure(run):
     """A run's object in disentanglement.json."""
     flags, vae = run.flags, run.vae
-    positions, names, _ = positions_of(flags.num_balls)
-    mean, _ = code_of(vae)
     active = np.sort(active_of(vae)[0])
-
-    def code(at):
-        return (mean if at is positions else vae.encode_positions(at)[0])[:, active]
-
+    means = [code_of(vae)[0], *(vae.encode_positions(positions)[0] for positions in all_of(flags.num_balls)[1:])]
     untrained = scores_untrained(flags.model, flags.num_balls, flags.hidden_size, flags.weight_init, flags.seed)
     return rounded({
         "beta_latents_per_pixel": flags.beta * vae.latents / np.prod(ball_generator.IMAGE_SHAPE),
-        "latents": vae.latents, "active_latents": len(active), "factors": names,
-        **scores_of(code, flags.num_balls),
+        "latents": vae.latents, "active_latents": len(active), "factors": positions_of(flags.num_balls)[1],
+        **scores_of([mean[:, active] for mean in means], flags.num_balls),
         "others": {UNTRAINED: untrained, **scores_without_network(flags.num_balls)}})
 
 

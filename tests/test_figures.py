@@ -76,7 +76,8 @@ def test_stddev_graph():
 
 def score(value, **more):
     """An object of disentanglement.json in which every metric has this value."""
-    return {"beta_latents_per_pixel": 0.031, "latents": 32, "active_latents": 2, "step": 1000, **dict.fromkeys(METRICS, value), **more,
+    return {"beta_latents_per_pixel": 0.031, "latents": 32, "active_latents": 2, "step": 1000,
+            **dict.fromkeys(METRICS, value), **more,
             "others": {scores.UNTRAINED: dict.fromkeys(METRICS, 0.15), "ideal code": dict.fromkeys(METRICS, 0.99),
                        "chance": {"change_accuracy": 0.5}}}
 
@@ -112,7 +113,7 @@ def test_collapsed_runs_are_crossed():
 def test_a_seventh_metric_is_a_panel(monkeypatch):
     """And a key of the JSON; test_results.py sees to its column."""
     monkeypatch.setitem(METRICS, "seventh", Metric("a seventh metric", lambda sample: 0.25, (0, 1)))
-    assert "seventh" in scores.scores_of(lambda positions: positions[:, 0], 1)
+    assert "seventh" in scores.scores_of([positions[:, 0] for positions in scores.all_of(1)], 1)
     figure = create_disentanglement_graphs.draw_scores("one ball", [(run_of("conv", 1.0), score(0.25))])
     found = [axes for axes in figure.axes if axes.get_title() == "a seventh metric"]
     assert len(found) == 1 and found[0].get_visible() and 0.25 in dots_of(found[0])[:, 1]

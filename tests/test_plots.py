@@ -53,7 +53,8 @@ def untrained(train_dir, *words):
 
 def ideal_code(num_balls):
     """To hold scores against, the ideal code alone."""
-    return {"ideal code": scores.scores_of(lambda positions: metrics.factors_of(positions)[1], num_balls)}
+    return {"ideal code": scores.scores_of([metrics.factors_of(positions)[1] for positions in scores.all_of(num_balls)],
+                                           num_balls)}
 
 
 @pytest.fixture(scope="module")

@@ -142,7 +142,7 @@ class TrainedVAE:
 def graph(function, *shapes):
     """A TensorFlow graph of a function of arrays [n, *shape] in float32."""
     signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
-    return tf.function(function, input_signature=signature).get_concrete_function()
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
 def checked(images):

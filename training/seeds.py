@@ -22,7 +22,6 @@ class Evaluation(enum.IntEnum):
     STDDEV = 100     # the trajectory that stddevs are averaged over, and whose first image is edited
     POSITIONS = 101  # that scores are over
     CHANGES = 102    # pairs of positions that differ in one factor
-    MAPS = 103       # positions of two or more balls that response maps are averaged over
     CODES = 104      # sampled codes whose range a traversal takes
     IMAGES = 105     # the images that are reconstructed
 
