@@ -44,13 +44,14 @@ class Model:
     latents: (h, n) -> number of latents.
     defaults: of the flags that depend on the model.
     colour: in figures.
-    xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam" or "off".
+    xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam" or "off" (it makes
+        convolutions of few channels ten times slower).
     """
     layers: Callable
     latents: Callable
     defaults: dict
     colour: str
-    xla_cpu: tuple[str, str]
+    xla_cpu: tuple[str, str] = ("off", "off")
 
     def has(self, kind):
         """Whether a layer of that kind ("dense", "dropout", ...) is among the model's."""
@@ -74,8 +75,7 @@ MODELS = {
              ("transposed", 1, 1, 8), ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
         latents=lambda h, n: h,
         defaults={"hidden_size": 32, "lr": 1e-3, "weight_init": 0.1},
-        colour="#D55E00",
-        xla_cpu=("off", "off")),  # XLA makes these convolutions ten times slower
+        colour="#D55E00"),
     "all_conv": Model(
         layers=lambda h, n, c: (
             [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 16),
@@ -85,8 +85,7 @@ MODELS = {
              ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
         latents=lambda h, n: (n // 8) ** 2 * h,
         defaults={"hidden_size": 1, "lr": 1e-3, "weight_init": 0.1},
-        colour="#009E73",
-        xla_cpu=("off", "off")),
+        colour="#009E73"),
 }
 CONV_INIT = 0.01  # of convolutions in every model: sigma of the weights and value of the biases
 

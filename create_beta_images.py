@@ -15,10 +15,13 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 
 # isort: split
 
+import textwrap
+
 import numpy as np
 
 from analysis import animation, maps, plotting, runs, scores
 from training import checkpoints
+from training.loader import NONE_ACTIVE
 
 LATENTS, VALUES = 3, 5
 OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
@@ -48,7 +51,7 @@ def draw(title, lines):
     for line, (label, rows) in zip(grid, lines, strict=True):
         plotting.label_row(line[0], label)
         if not rows:
-            line[0].text(0, 0.5, "no latent is active: the model has collapsed", va="center", fontsize=10,
+            line[0].text(0, 0.5, NONE_ACTIVE, va="center", fontsize=10,
                          transform=line[0].transAxes)
         for number, (latent, stddev, response, images) in enumerate(rows):
             axes = line[number * group:][:group]
@@ -81,7 +84,8 @@ def draw_all(flags):
     for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
         shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
         shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = [(f"$\\beta$ = {run.flags.beta:g}" + f",\n{run.variant}" * bool(run.variant), rows_of(run))
+        lines = [(f"$\\beta$ = {run.flags.beta:g}" + "".join(f",\n{line}" for line in textwrap.wrap(run.variant, 22)),
+                  rows_of(run))
                  for run in runs.progress(shown, f"beta_{model}_{data}")]
         title = f"What $\\beta$ does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
         plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines]),
@@ -89,7 +93,9 @@ def draw_all(flags):
         if (data, model) == ("one_ball", "conv"):
             chosen = [line for run, line in zip(shown, lines, strict=True)
                       if line[1] and (run.variant or run.flags.beta in OVERVIEW)]
-            if chosen:
+            if not chosen:
+                print(f"what_beta_does.png: {NONE_ACTIVE}")
+            else:
                 plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
     for run, in found:

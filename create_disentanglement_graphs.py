@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 import ball_generator
 from analysis import animation, maps, plotting, runs, scores
 from analysis.metrics import METRICS
+from training.loader import NONE_ACTIVE
 
 MAPS = 10   # latents in a response map
 TILES = 18  # latents in an animation
@@ -31,18 +32,19 @@ def draw_scores(title, measured):
     """The scores that have a panel, against beta: one colour a model, a line through the means over its seeds, a dot
     for each, dotted what it reaches untrained, and above the panel a bar over the paper's best betas for so many
     latents; in grey, what needs no network. measured: (run, its object of disentanglement.json) each."""
-    first = measured[0][1]
-    panels = [key for key, metric in METRICS.items() if metric.limits and key in first]
-    rows, handles = -(-len(panels) // 2), {}
+    everything, handles = measured, {}
+    panels = [key for key, metric in METRICS.items() if metric.limits and any(key in row[1] for row in measured)]
+    rows = -(-len(panels) // 2)
     figure = plotting.figure(figsize=(10, 4 * rows + 0.9))
     for key, axis in zip(panels, figure.subplots(rows, 2, squeeze=False).flat, strict=False):
-        for what, other in first["others"].items():
-            if what != scores.UNTRAINED and key in other:
-                value = np.mean(other[key])
-                axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-                side, shift = ("top", -2) if what == "chance" else ("bottom", 2)  # raw pixels are just above chance
-                axis.annotate(what, (1, value), (-3, shift), xycoords=("axes fraction", "data"), va=side, ha="right",
-                              textcoords="offset points", fontsize=9, color="0.4")
+        measured = [row for row in everything if key in row[1]]  # numbers kept from before a metric lack it
+        others = {what: np.mean(other[key]) for _, numbers in measured for what, other in numbers["others"].items()
+                  if what != scores.UNTRAINED and key in other}
+        for what, value in others.items():
+            axis.axhline(value, color="0.6", linewidth=1, zorder=1)
+            side, shift = ("top", -2) if what == "chance" else ("bottom", 2)  # raw pixels are just above chance
+            axis.annotate(what, (1, value), (-3, shift), xycoords=("axes fraction", "data"), va=side, ha="right",
+                          textcoords="offset points", fontsize=9, color="0.4")
         for number, ((model, variant), mine) in enumerate(plotting.series(measured).items()):
             label = plotting.label_of(model, variant)
             handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
@@ -54,7 +56,7 @@ def draw_scores(title, measured):
                 axis.plot(run.flags.beta, METRICS[key].limits[0] + 0.02, "x", color=plotting.colour_of(run.flags.model))
         axis.set_ylim(METRICS[key].limits)
         axis.set_title(METRICS[key].title, fontsize=12, pad=18)
-        plotting.beta_axis(axis, measured)
+        plotting.beta_axis(axis, everything)
         for number, (model, mine) in enumerate(runs.groups(measured, lambda run: run.flags.model).items()):
             band = np.clip(np.array(BAND) * PIXELS / mine[0][1]["latents"], *axis.get_xlim())
             axis.plot(band, [1.015 + 0.015 * number] * 2, linewidth=3, color=plotting.colour_of(model), clip_on=False,
@@ -83,7 +85,7 @@ def look_at(flags, run):
         animation.save(animation.animate(run.vae, active[:TILES]),
                        os.path.join(flags.figures, f"traversal_{run.name}.gif"), 60)
     else:
-        print(f"{run.name}: no latent is active: nothing to draw; its scores are 0, its accuracy chance")
+        print(f"{run.name}: {NONE_ACTIVE}. Its scores are 0, its accuracy is chance")
     return scores.measure(run)
 
 

@@ -32,8 +32,8 @@ def of_model(flag):
     return {model: record.defaults[flag] for model, record in MODELS.items()}
 
 
-FLAGS = (  # name, kind, default, help, whether it is part of the experiment
-    Flag("train_dir", path, TRAIN_DIR, "prefix of the run's folder, to which the run's name is added", False),
+FLAGS = (  # name, kind, default, help
+    # Of the experiment: each that is not at its default is in the run's name.
     Flag("model", tuple(MODELS), "conv", "which of the models"),
     Flag("num_balls", whole(1, ball_generator.MAX_BALLS), 1, "balls in an image, 1 to 6"),
     Flag("friction", boolean, False, "pull the balls down and slow them (also --friction=true or false)"),
@@ -42,7 +42,6 @@ FLAGS = (  # name, kind, default, help, whether it is part of the experiment
          "annealing: weight of the KL term at step 0; it falls linearly to beta"),
     Flag("beta_steps", whole(1), 80000, "annealing: the step at which beta is reached"),
     Flag("hidden_size", whole(1), of_model("hidden_size"), "latents (all_conv: 16 times as many)"),
-    Flag("max_step", whole(0), 100000, "training steps; a larger one continues a finished run", False),
     Flag("batch_size", whole(1), 128, "images a step: consecutive frames of one trajectory"),
     Flag("lr", real("above 0", lambda x: x > 0), of_model("lr"), "Adam's step size"),
     Flag("keep_prob", real("above 0, up to 1", lambda x: 0 < x <= 1), 1.0,
@@ -53,13 +52,18 @@ FLAGS = (  # name, kind, default, help, whether it is part of the experiment
          "adds this * half the sum of squared weights to the loss of a batch (2016 never added its 0.0005)"),
     Flag("init_from", path, None, "folder of a run whose weights a new run starts from, at step 0 and with a new Adam"),
     Flag("seed", whole(0, 2 ** 31 - 1), 0, "all random numbers are a function of it and of the step"),
-    Flag("save_every", whole(1), 1000, "steps between checkpoints", False),
-    Flag("report_every", whole(1), 2000, "steps between sample images and stddev lines", False),
-    Flag("keep", whole(1), 3, "newest checkpoints that are kept", False),
+    # Of how it is run: they may differ when a run is resumed.
+    Flag("train_dir", path, TRAIN_DIR, "prefix of the run's folder, to which the run's name is added",
+         experiment=False),
+    Flag("max_step", whole(0), 100000, "training steps; a larger one continues a finished run", experiment=False),
+    Flag("save_every", whole(1), 1000, "steps between checkpoints", experiment=False),
+    Flag("report_every", whole(1), 2000, "steps between sample images and stddev lines", experiment=False),
+    Flag("keep", whole(1), 3, "newest checkpoints that are kept", experiment=False),
     Flag("xla", ("auto", "on", "adam", "off"), "auto",
-         "what XLA compiles: the whole step, Adam alone, or nothing; auto: the fastest for model and device", False),
-    Flag("threads", whole(0), 0, "CPU threads, 0 for all cores", False),
-    Flag("restart", boolean, False, "move an existing run aside and begin again", False),
+         "what XLA compiles: the whole step, Adam alone, or nothing; auto: the fastest for model and device",
+         experiment=False),
+    Flag("threads", whole(0), 0, "CPU threads, 0 for all cores", experiment=False),
+    Flag("restart", boolean, False, "move an existing run aside and begin again", experiment=False),
 )
 
 

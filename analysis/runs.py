@@ -44,9 +44,10 @@ class Run:
         """The flags of the experiment that are not at their defaults, in words, beside model, data set, beta and
         seed."""
         rest = self.name.partition(f"_beta_{self.flags.beta}")[2].replace("_friction", "", 1)
-        rest = re.sub(r"_seed_\d+$", "", rest)
-        return re.sub(r"beta start ([\d.]+)", lambda found: f"annealed from β {float(found[1]):g}",
-                      rest.replace("_", " ").strip())
+        rest = re.sub(r"_seed_\d+$", "", rest).replace("_", " ").strip()
+        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest)
+        return re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
+                      + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
 
     @property
     def data_set(self):
@@ -65,20 +66,22 @@ def parse_flags(description, words=None, table=FLAGS):
 def runs_of(train_dir):
     """Every run under a prefix, read once a process: data set by data set, models in their order. Says which folders
     are left out, and why."""
-    found, without = [], 0
+    found, without, left_out = [], 0, {}
     for place in progress(folder.find(train_dir), "loading"):
         try:
             run = read(place)
         except ValueError as error:
-            print(f"left out {error}", file=sys.stderr)
+            left_out.setdefault(str(error).removeprefix(f"{place}: "), []).append(place)
             continue
         found.append(run)
         without += run.vae is None
     order = list(MODELS)
     found.sort(key=lambda run: (run.data_set, order.index(run.flags.model) if run.flags.model in order else len(order),
                                 run.flags.model, run.variant, run.flags.beta, run.flags.seed))
+    for reason, places in left_out.items():
+        print(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", file=sys.stderr)
     if without:
-        print(f"{without} of {len(found)} runs come without weights: they are drawn from their numbers")
+        print(f"{without} of {len(found)} runs come without weights: graphs show their numbers, images leave them out")
     if not found:
         print(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", file=sys.stderr)
     return found
@@ -90,6 +93,9 @@ def read(path):
     if os.path.exists(numbers) and not glob.glob(os.path.join(glob.escape(path), "ckpt-*.index")):
         try:
             flags = folder.read_flags(path)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        try:
             with open(numbers) as file:
                 kept = dict(json.load(file))
             return Run(folder.name_of(path, flags), path, flags, tables.last_step(path), None, kept)

@@ -114,7 +114,10 @@ def test_a_seventh_metric_is_a_panel(monkeypatch):
     """And a key of the JSON; test_results.py sees to its column."""
     monkeypatch.setitem(METRICS, "seventh", Metric("a seventh metric", lambda sample: 0.25, (0, 1)))
     assert "seventh" in scores.scores_of([positions[:, 0] for positions in scores.all_of(1)], 1)
-    figure = create_disentanglement_graphs.draw_scores("one ball", [(run_of("conv", 1.0), score(0.25))])
+    before = score(0.75)  # of a run whose numbers were kept before
+    del before["seventh"]
+    figure = create_disentanglement_graphs.draw_scores("one ball", [(run_of("conv", 0.5), before),
+                                                                    (run_of("conv", 1.0), score(0.25))])
     found = [axes for axes in figure.axes if axes.get_title() == "a seventh metric"]
     assert len(found) == 1 and found[0].get_visible() and 0.25 in dots_of(found[0])[:, 1]
 
@@ -174,6 +177,10 @@ def test_titles():
     assert plotting.title(rows).endswith("seeds 0, 1 (1 to 2 a point)")
     assert plotting.title_of(run_of("conv", 4.0, 3, variant="_lr_0.0001")) == (
         "conv, one ball, $\\beta$ = 4, lr 0.0001, step 1,000, seed 3")
+    for suffix, words in (
+            ("_beta_start_45.0", "annealed from β 45"), ("_batch_size_8_lr_1e-05", "batch size 8, lr 1e-05"),
+            ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002")):
+        assert run_of("conv", 4.0, 3, variant=suffix).variant == words
 
 
 @pytest.mark.parametrize("betas, scale", [([0.1, 0.5, 1], "linear"), ([0.1, 1, 8], "log"), ([0, 8], "linear"),

@@ -103,6 +103,7 @@ def test_what_is_left_out_is_said_once(store):
     assert f"left out {store.train_dir}_model_empty: it has no flags.json\n" in store.err
     assert f"left out {store.train_dir}_model_conv_num_balls_1_beta_0.5: it has no whole checkpoint\n" in store.err
     assert store.err.count("left out") == 2
+
     assert all(f"{script.__name__}.py: " in store.out for script in SCRIPTS)  # and its seconds
 
 
@@ -254,6 +255,15 @@ def test_scores_of_the_runs(store):
     assert found[CONV]["others"][scores.UNTRAINED] != found[f"{CONV}_seed_1"]["others"][scores.UNTRAINED]
 
 
+def test_what_is_left_out_for_one_reason_is_one_line(tmp_path, capsys):
+    """As are all runs when the images have changed."""
+    for name in "a", "b", "c":
+        (tmp_path / f"s_model_{name}").mkdir()
+    assert runs.runs_of(f"{tmp_path}/s") == []
+    said = capsys.readouterr().err.partition("nothing to draw")[0]
+    assert said == f"left out {tmp_path}/s_model_a and 2 more: it has no flags.json\n"
+
+
 def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys):
     """Even one of a model that there is no more."""
     before = {file: numbers(store.figures, file)[TRAINED] for file in (
@@ -272,7 +282,8 @@ def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys
     for script in create_stddev_graphs, create_error_graph, create_disentanglement_graphs, create_training_curves:
         call(script.main, *words)
     out, err = capsys.readouterr()
-    assert out.count("1 of 1 runs come without weights: they are drawn from their numbers\n") == 1 and not err
+    assert out.count("1 of 1 runs come without weights: graphs show their numbers, images leave them out\n") == 1
+    assert not err
     for file, expected in before.items():
         assert numbers(tmp_path / "figures", file) == {name: expected}
     for file in "one_ball_reconstruction_loss", "one_ball_stddev_gone", "one_ball_disentanglement":

@@ -6,6 +6,7 @@
     images = vae.decode(mean)
 """
 import functools
+import os
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from training.device import load_tensorflow
 from training.folder import name_of, read_flags
 from training.seeds import Evaluation
 
+NONE_ACTIVE = "no latent is active: the model has collapsed, or has not left the plateau yet"
 ACTIVE_BELOW = 0.9   # a latent is active if its average posterior stddev is lower; the prior's is 1
 FRAMES = 1000        # of the trajectory that it is averaged over
 BATCH = 1000         # images a call of the graph
@@ -38,7 +40,8 @@ def load(path):
             except tf.errors.OpError:
                 continue
             return TrainedVAE(model, flags, step, path)
-        raise ValueError("it has no whole checkpoint")
+        raise ValueError("it comes without weights, with its numbers alone"
+                         if os.path.exists(os.path.join(path, "numbers.json")) else "it has no whole checkpoint")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:

@@ -1,7 +1,7 @@
 """What a run tells while it trains: log.txt, losses.csv, TensorBoard, stddev.csv and its plot, two sample images.
 
     records = Records(path, step, beta_at)     a resumed run's tables cut back to its step
-    records.add(step, {"reconstruction": 25.1, "kl": 8.2}, beta)
+    records.add(step, reconstruction, kl, beta)    a row of losses.csv; nats per image
 """
 import csv
 import glob

@@ -15,6 +15,7 @@ import numpy as np
 
 from architecture import MODELS, keras, tf
 from training import checkpoints, device, folder, process, progress, tables
+from training.loader import NONE_ACTIVE
 from training.records import Records, log, start_log
 
 
@@ -135,7 +136,7 @@ class Run:
                      "same command resumes")
             return 128 + stopped[0]
         if rows and rows[-1][2] < 0.1:
-            losses += "; no latent is active: the model has collapsed, or has not left the plateau yet"
+            losses += f"; {NONE_ACTIVE}"
         log.info(f"{self.name}: trained, step {step}: {losses}")
         return 0
 
