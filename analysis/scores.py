@@ -43,7 +43,6 @@ def code_of(vae):
     return vae.encode_positions(positions_of(vae.flags.num_balls)[0])
 
 
-@functools.cache
 def active_of(vae):
     """The latents active at positions_of, the most certain first, and their average stddevs: [active], [active]."""
     average = code_of(vae)[1].mean(axis=0)

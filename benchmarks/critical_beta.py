@@ -1,6 +1,8 @@
-"""The beta above which no latent can become active, worked out from the images alone.
+"""The betas below which latents can become active, and what each would encode, worked out from the images alone.
 
-    python benchmarks/critical_beta.py
+    python benchmarks/critical_beta.py --figures=figures
+
+prints them for one ball and for two, and draws the codes of one ball as critical_beta.png.
 
 Before it learns, a beta-VAE gives every image the same reconstruction: p, the mean image. Let one latent have a small
 mean m(x), and move the logits by w z. To second order the loss changes by
@@ -8,8 +10,10 @@ mean m(x), and move the logits by w z. To second order the loss changes by
     - E[m (x - p)] . w  +  1/2 w . D w  +  beta / 2 E[m^2],      D = diag(p (1 - p)).
 
 The best m is (x - p) . w / beta, which leaves 1/2 w . (D - C / beta) w, C the covariance of the images. So a latent
-gains something if, and only if, beta is below the largest eigenvalue of D^-1/2 C D^-1/2. Annealing starts above it.
+gains something if, and only if, beta is below the largest eigenvalue of D^-1/2 C D^-1/2. For each of its eigenvectors
+v, m = (x - p) . D^-1/2 v is a code that can appear below its eigenvalue.
 """
+import os
 import pathlib
 import sys
 
@@ -18,27 +22,61 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import ball_generator  # noqa: E402
-from training import device, process  # noqa: E402
+from analysis import maps, metrics, plotting  # noqa: E402
+from training import device, folder, process  # noqa: E402
+from training.flags import Flag, parse, path  # noqa: E402
 from training.seeds import Purpose  # noqa: E402
 
-TRAJECTORIES, FRAMES = 1000, 128
+FLAGS = (Flag("figures", path, "./figures", "folder of the figure"),)
+TRAJECTORIES, FRAMES, EVERY = 1000, 128, 8
+MOST = 6
 
 
-def critical_betas(images, most=4):
-    """The largest eigenvalues, at each of which another latent can become active. images: [n, pixels] in [0, 1]."""
+def images_of(positions):
+    """[n, pixels] in [0, 1]."""
+    return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1).astype(float)
+
+
+def critical_betas(images):
+    """The largest eigenvalues, the first the critical beta, [MOST]; and the codes that can appear below each: a
+    function of images [n, pixels] -> [n, MOST]. images: [n, pixels] in [0, 1]."""
     p = images.mean(axis=0)
     scale = 1 / np.sqrt(p * (1 - p))
-    return np.linalg.eigvalsh(np.cov(images.T) * scale * scale[:, None])[:-most - 1:-1]
+    betas, vectors = np.linalg.eigh(np.cov(images.T) * scale * scale[:, None])
+    weights = scale[:, None] * vectors[:, :-MOST - 1:-1]
+    return betas[:-MOST - 1:-1], lambda others: (others - p) @ weights
 
 
-def main():
+def draw(betas, code):
+    """The codes over the ball's position."""
+    line = np.linspace(metrics.LOW, metrics.HIGH, maps.GRID)
+    x, y = np.meshgrid(line, line)
+    values = code(images_of(np.column_stack([x.ravel(), y.ravel()])[:, None])).T.reshape(MOST, maps.GRID, maps.GRID)
+    figure, grid = plotting.tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
+                                  [1.06] * MOST, 1.5, 0.1, top=0.75)
+    for axis, beta, value in zip(grid[0], betas, values, strict=True):
+        limit = abs(value).max()
+        axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
+        axis.set_title(f"{beta:.1f}", fontsize=11)
+    return figure
+
+
+def main(words=None):
+    flags = parse(__doc__, FLAGS, words)
+    folder.check_writable(flags.figures)
     device.load_tensorflow()
     for num_balls in 1, 2:
         seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(TRAJECTORIES)]
-        positions = ball_generator.simulate(seeds, num_balls, FRAMES)[:, ::8].reshape(-1, num_balls, 2)
-        images = ball_generator.render(positions).numpy().reshape(len(positions), -1).astype(float)
-        found = ", ".join(f"{beta:.1f}" for beta in critical_betas(images))
-        print(f"{num_balls} ball{'s' * (num_balls > 1)}: {found}")
+        positions = ball_generator.simulate(seeds, num_balls, FRAMES)[:, ::EVERY].reshape(-1, num_balls, 2)
+        images = images_of(positions)
+        betas, code = critical_betas(images)
+        factors = metrics.factors_of(positions)[1]
+        for beta, linear in zip(betas, metrics.linear_r2(factors, code(images)), strict=True):
+            print(f"{num_balls} ball{'s' * (num_balls > 1)}: below beta {beta:.1f}, a code that is linear in the "
+                  f"factors to {linear:.0%}")
+        if num_balls == 1:
+            with process.default_style():
+                plotting.save(draw(betas, code), os.path.join(flags.figures, "critical_beta.png"), [])
     return 0
 
 

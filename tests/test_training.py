@@ -103,6 +103,26 @@ def test_beta_falls_linearly_and_then_stays():
     assert main.beta_at(parse("--beta=0.5"), 3) == 0.5
 
 
+def benchmark(name):
+    """The module of a benchmark."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benchmarks" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_critical_betas_of_images_whose_pixels_go_together():
+    """Five pixels that are always alike, and three: a code of each group can appear below 5, and below 3; below 1 one
+    of any other pixel."""
+    rng = np.random.default_rng(0)
+    five, three, *others = (rng.random((14, 40_000)) < 0.3).astype(float)
+    images = np.stack([five] * 5 + [three] * 3 + others, axis=1)
+    betas, code = benchmark("critical_beta").critical_betas(images)
+    assert betas == pytest.approx([5, 3, 1, 1, 1, 1], abs=0.05)
+    first, second = code(images).T[:2]
+    assert abs(np.corrcoef(first, five)[0, 1]) > 0.999 and abs(np.corrcoef(second, three)[0, 1]) > 0.999
+
+
 @pytest.mark.usefixtures("tiny")
 class TestOfTiny:
     """Where any model will do."""
@@ -170,9 +190,7 @@ class TestOfTiny:
 
     def test_fluctuation_is_of_the_steps_that_would_follow(self, tmp_path):
         """Its losses are those of the run continued by main.py; the folder is left as it was."""
-        spec = importlib.util.spec_from_file_location("fluctuation", ROOT / "benchmarks" / "fluctuation.py")
-        fluctuation = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(fluctuation)
+        fluctuation = benchmark("fluctuation")
         path = train(tmp_path / "store", model="tiny", batch_size=4, max_step=50)
         before = {file: file.stat().st_mtime_ns for file in path.iterdir()}
         run, found = fluctuation.losses_after(str(path), 2)
