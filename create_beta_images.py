@@ -24,6 +24,7 @@ from training import checkpoints
 from training.loader import NONE_ACTIVE
 
 LATENTS, VALUES = 3, 5
+KEPT = 20  # checkpoints from which on a run has an animation
 OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
 
 
@@ -100,7 +101,7 @@ def draw_all(flags):
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
     for run, in found:
         steps = checkpoints.steps(run.path)
-        if len(steps) >= 20 and run.flags.num_balls == 1:
+        if len(steps) >= KEPT and run.flags.num_balls == 1 and len(run.vae.active):
             frames = animation.grow(run, sorted(steps))
             animation.save(frames, os.path.join(flags.figures, f"code_{run.name}.gif"), 100)
     return bool(found)

@@ -16,6 +16,7 @@ from training import checkpoints, tables
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
 COLUMNS, COLOURS = 6, 40
 MAP = 3                                   # dots a side of a response map's cell
+WHITE = 5                                 # frames before a latent does something
 
 
 def font_of(size):
@@ -52,8 +53,8 @@ def animate(vae, latents):
 
 
 def grow(run, steps):
-    """Frames, coloured images in NumPy: a run's response maps at the steps of its checkpoints, of the latents that are
-    active at the last."""
+    """Frames, coloured images in NumPy: the response maps of the latents that are active at the end, at the steps of a
+    run's checkpoints, from just before one of them does something."""
     latents = run.vae.active[:COLUMNS]
     betas = {row[0]: row[4] for row in tables.read_losses(run.path)[0] if len(row) > 4}
     found = []
@@ -61,6 +62,8 @@ def grow(run, steps):
         checkpoints.read_weights(run.vae.model, os.path.join(run.path, f"ckpt-{step}"))
         found.append(maps.response_maps(run.vae, latents)["ball"])
     maps_of, limit = maps.centred(np.array(found))
+    born = int((np.abs(maps_of) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first frame that is not white
+    steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]
     paint = maps.colours()
     font = font_of(14)
     side = MAP * maps.GRID

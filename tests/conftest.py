@@ -181,5 +181,6 @@ def resume(path, *words, max_step=40, **changed):
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory):
-    """Folder of an all_conv that has left the plateau: 300 steps at ten times its learning rate."""
-    return train(tmp_path_factory.mktemp("trained") / "store", model="all_conv", lr=0.01, batch_size=16, max_step=300)
+    """Folder of an all_conv that has left the plateau: 300 steps at ten times its learning rate; 30 checkpoints."""
+    return train(tmp_path_factory.mktemp("trained") / "store", model="all_conv", lr=0.01, batch_size=16, max_step=300,
+                 save_every=10, keep=100)

@@ -24,7 +24,7 @@ import create_reconstruction_images
 import create_stddev_graphs
 import create_training_curves
 import main
-from analysis import draw, metrics, plotting, runs, scores
+from analysis import animation, draw, maps, metrics, plotting, runs, scores
 from analysis.metrics import METRICS
 from training import checkpoints, flags, folder, load
 from training.seeds import Purpose
@@ -90,7 +90,8 @@ def test_files(store):
         f"{data}_stddev_{model}.png" for data, model in models} | {
         f"{data}_{what}.png" for data in DATA for what in ("reconstruction_loss", "disentanglement")} | {
         f"reconstructions_{data}.png" for data in DATA} | {f"beta_{model}_{data}.png" for data, model in models} | {
-        f"response_map_{TRAINED}.png", f"traversal_{TRAINED}.gif", "training_curves_one_ball.png",
+        f"response_map_{TRAINED}.png", f"traversal_{TRAINED}.gif", f"code_{TRAINED}.gif",
+        "training_curves_one_ball.png",
         "real_balls_one_balls.jpg", "real_balls_two_balls.jpg",
         "stddev.json", "reconstruction_loss.json", "disentanglement.json"}
     found = set(os.listdir(store.figures))
@@ -253,6 +254,24 @@ def test_scores_of_the_runs(store):
         if found[name]["active_latents"] == 3:
             assert all(untrained[key] == found[name][key] for key in METRICS)
     assert found[CONV]["others"][scores.UNTRAINED] != found[f"{CONV}_seed_1"]["others"][scores.UNTRAINED]
+
+
+def test_the_code_is_seen_as_it_comes_to_be(store):
+    """Frame by frame from the checkpoints, from five before a latent does something: the first are white, and the last
+    is the network as it is."""
+    run = runs.read(f"{store.train_dir}_{TRAINED}")
+    latents = run.vae.active[:animation.COLUMNS]
+    final, limit = maps.centred(maps.response_maps(run.vae, latents)["ball"])
+    frames = animation.grow(run, range(10, 301, 10))
+    assert 15 < len(frames) <= 30 + 10 and not any((frame != frames[-1]).any() for frame in frames[-11:])
+    side = animation.MAP * maps.GRID
+    for place, values in enumerate(final):
+        left = place * (side + animation.GAP)
+        first, last = (frame[animation.LINE:, left:left + side][1::3, 1::3].astype(int) for frame in
+                       (frames[0], frames[-1]))
+        assert abs(first - 247).max() < 30  # white, in these colours
+        red_less_blue = last[..., 0] - last[..., 2]
+        assert np.corrcoef(red_less_blue.ravel(), values.ravel())[0, 1] > 0.95
 
 
 def test_what_is_left_out_for_one_reason_is_one_line(tmp_path, capsys):
