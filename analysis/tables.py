@@ -6,6 +6,7 @@ writes each between its markers, <!-- name --> and <!-- end of name -->, and pri
 JSON files among the figures, the folders under checkpoints/pretrained, published_results.json.
 """
 import dataclasses
+import functools
 import os
 import re
 import sys
@@ -147,32 +148,29 @@ def kept_by(found, seed):
             "sorted stddevs within 0.1 of 2016's at four places of five, fully_connected": places}
 
 
-def scores(found):
-    """Every run's scores, one value a seed, over factors where there are several; then untrained networks, and what
-    needs none."""
+def scores(found, data):
+    """The scores of every run on a data set, one value a seed, over factors where there are several; then untrained
+    networks, and what needs none."""
     def cells(measured):
         return [", ".join(f"{np.mean(numbers[key]):.2f}" for numbers in measured if key in numbers) or NONE
                 for key in METRICS]
 
-    rows, points = [], found.points()
-    for data in dict.fromkeys(key[0] for key in points):
-        for model in dict.fromkeys(key[1] for key in points if key[0] == data):
-            mine = {key: [found.scores[run.name] for run in group] for key, group in points.items()
-                    if key[:2] == (data, model)}
-            for (*_, variant, beta), measured in mine.items():
-                losses = [found.losses[run.name]["reconstruction_loss"] for run in points[data, model, variant, beta]]
-                rows.append([f"{label_of(model, variant)}, {data}, β {beta:g}",
-                             ", ".join(str(numbers["active_latents"]) for numbers in measured),
-                             ", ".join(f"{loss:.2f}" for loss in losses), *cells(measured)])
-            untrained = {run.flags.seed: numbers["others"][UNTRAINED] for key, measured in mine.items()
-                         for run, numbers in zip(points[key], measured, strict=True) if not key[2]}
-            if untrained:
-                rows.append([f"{model}, {data}, untrained", next(iter(mine.values()))[0]["latents"], NONE,
-                             *cells([untrained[seed] for seed in sorted(untrained)])])
-        others = next(found.scores[run.name]["others"] for key, group in points.items() for run in group
-                      if key[0] == data)
-        rows += [[f"{what}, {data}", NONE, NONE, *cells([numbers])] for what, numbers in others.items()
-                 if what != UNTRAINED]
+    rows, points = [], {key: group for key, group in found.points().items() if key[0] == data}
+    for model in dict.fromkeys(key[1] for key in points):
+        mine = {key: [found.scores[run.name] for run in group] for key, group in points.items() if key[1] == model}
+        for key, measured in mine.items():
+            *_, variant, beta = key
+            losses = [found.losses[run.name]["reconstruction_loss"] for run in points[key]]
+            rows.append([f"{label_of(model, variant)}, β {beta:g}",
+                         ", ".join(str(numbers["active_latents"]) for numbers in measured),
+                         ", ".join(f"{loss:.2f}" for loss in losses), *cells(measured)])
+        untrained = {run.flags.seed: numbers["others"][UNTRAINED] for key, measured in mine.items()
+                     for run, numbers in zip(points[key], measured, strict=True) if not key[2]}
+        if untrained:
+            rows.append([f"{model}, untrained", next(iter(mine.values()))[0]["latents"], NONE,
+                         *cells([untrained[seed] for seed in sorted(untrained)])])
+    others = next((found.scores[group[0].name]["others"] for group in points.values()), {})
+    rows += [[what, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
     return table(["code", "active", "reconstruction loss", *(plain(metric.title) for metric in METRICS.values())], rows)
 
 
@@ -204,7 +202,36 @@ def reproduced(found):
     return table(["ours / 2016's", *columns.values()], [[model, *cells] for model, cells in lines.items()])
 
 
-TABLES = {"RESULTS.md": (results, tolerances, scores, heat_maps), "README.md": (reproduced,)}
+def annealed(found):
+    """README's table of what annealing changes, over seeds: annealed runs, and those of constant beta beside them."""
+    points, rows = found.points(), []
+    compared = {(data, model, beta) for (data, model, _, beta), group in points.items()
+                if getattr(group[0].flags, "beta_start", None)}
+    for (data, model, variant, beta), group in points.items():
+        if (data, model, beta) in compared:
+            measured = [found.scores[run.name] for run in group]
+            rows.append([f"{label_of(model, variant or 'constant β')}", data, f"{beta:g}",
+                         ", ".join(str(run.flags.seed) for run in group),
+                         spread([numbers["active_latents"] for numbers in measured], 0),
+                         *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers])
+                           for key in ("axis_score", "mig", "change_accuracy")),
+                         spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
+    return table(["model", "data", "final β", "seeds", "active latents",
+                  *(plain(METRICS[key].title) for key in ("axis_score", "mig", "change_accuracy")),
+                  "reconstruction loss"], rows)
+
+
+def spread(values, digits=2):
+    """The least and the largest of some numbers."""
+    ends = [f"{end(values):.{digits}f}" for end in (min, max)] if values else [NONE]
+    return " to ".join(dict.fromkeys(ends))
+
+
+TABLES = {  # file > name of its markers > what makes the lines
+    "RESULTS.md": {"results": results, "tolerances": tolerances, "heat_maps": heat_maps,
+                   "scores_of_one_ball": functools.partial(scores, data="one ball"),
+                   "scores_of_two_balls": functools.partial(scores, data="two balls")},
+    "README.md": {"reproduced": reproduced, "annealed": annealed}}
 
 
 def put(text, name, lines):
@@ -220,13 +247,13 @@ def main(words=None):
     """Returns 0 if every table has its place."""
     flags = runs.parse(__doc__, FLAGS, words)
     found, code = Results.read(flags.train_dir, flags.figures), 0
-    for file, functions in TABLES.items():
+    for file, makers in TABLES.items():
         place = os.path.join(flags.root, file)
         with open(place, encoding="utf-8") as content:
             old = new = content.read()
-        for function in functions:
+        for name, make in makers.items():
             try:
-                new = put(new, function.__name__, function(found))
+                new = put(new, name, make(found))
             except ValueError as error:
                 print(f"{place}: {error}", file=sys.stderr)
                 code = 1

@@ -46,19 +46,31 @@ def test_tables_show_models_and_variants_that_no_list_knows_and_a_seventh_metric
                     {"name": "model_conv_num_balls_1_beta_1.0_lr_0.0001", "model": "conv"},
                     {"name": "model_conv_num_balls_1_beta_1.0_lr_0.0001_seed_3", "model": "conv", "seed": 3},
                     {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0})
-    header, _, *rows = tables.scores(found)
+    header, _, *rows = tables.scores(found, "one ball")
     assert header.endswith("| a 7² metric |")
     assert [row.split(" | ")[:4] + [row.split(" | ")[-1]] for row in rows] == [
-        ["| conv, one ball, β 1", "3", "22.00", "0.00", "0.00 |"],
-        ["| conv, one ball, β 8", "3", "26.00", "0.40", "0.40 |"],
-        ["| conv, lr 0.0001, one ball, β 1", "3, 3", "24.00, 25.00", "0.20, 0.30", "0.20, 0.30 |"],
-        ["| conv, one ball, untrained", "4", "–", "0.01", "0.01 |"],
-        ["| gone, one ball, β 1", "3", "23.00", "0.10", "0.10 |"],
-        ["| gone, one ball, untrained", "4", "–", "0.01", "0.01 |"],
-        ["| ideal code, one ball", "–", "–", "1.00", "1.00 |"]]
+        ["| conv, β 1", "3", "22.00", "0.00", "0.00 |"],
+        ["| conv, β 8", "3", "26.00", "0.40", "0.40 |"],
+        ["| conv, lr 0.0001, β 1", "3, 3", "24.00, 25.00", "0.20, 0.30", "0.20, 0.30 |"],
+        ["| conv, untrained", "4", "–", "0.01", "0.01 |"],
+        ["| gone, β 1", "3", "23.00", "0.10", "0.10 |"],
+        ["| gone, untrained", "4", "–", "0.01", "0.01 |"],
+        ["| ideal code", "–", "–", "1.00", "1.00 |"]]
+    assert tables.scores(found, "two balls")[2:] == tables.annealed(found)[2:] == []
     assert tables.results(found)[2:] == [
         "| conv | 1 | 1 | 22.00 ± 0.50 | – | 22.98 | -4.2 % | 1.00 | 1.98 | 3 | 3 | 7 |"]
     assert tables.reproduced(found)[2:] == ["| conv | 22.00 / 22.98 |"]
+
+
+def test_annealed_runs_stand_beside_those_of_constant_beta(results):
+    """Of the same final beta, and no others."""
+    name = "model_conv_num_balls_1_beta_1.0"
+    found = results({"name": name, "model": "conv"}, {"name": f"{name}_seed_1", "model": "conv", "seed": 1},
+                    {"name": f"{name}_beta_start_45.0_seed_4", "model": "conv", "beta_start": 45.0, "seed": 4},
+                    {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0})
+    assert tables.annealed(found)[2:] == [
+        "| conv, constant β | one ball | 1 | 0, 1 | 3 | 0.00 to 0.10 | 0.00 to 0.10 | 0.00 to 0.10 | 22.00 to 23.00 |",
+        "| conv, annealed from β 45 | one ball | 1 | 4 | 3 | 0.20 | 0.20 | 0.20 | 24.00 |"]
 
 
 def test_tolerances(results):
@@ -74,10 +86,9 @@ def test_tolerances(results):
 
 
 def test_tables_are_written_between_their_markers(tmp_path, capsys):
-    for file, functions in tables.TABLES.items():
+    for file, names in tables.TABLES.items():
         (tmp_path / file).write_text("before\n" + "".join(
-            f"<!-- {function.__name__} -->\nold\n<!-- end of {function.__name__} -->\n\n" for function in functions)
-            + "after\n")
+            f"<!-- {name} -->\nold\n<!-- end of {name} -->\n\n" for name in names) + "after\n")
     call(tables.main, f"--root={tmp_path}")
     assert capsys.readouterr().out == f"{tmp_path}/RESULTS.md\n{tmp_path}/README.md\n"
     text = (tmp_path / "RESULTS.md").read_text()
