@@ -60,7 +60,7 @@ def draw_all(flags):
     measured = runs.measure_all(flags, "stddev.json", measure)
     for (data, model), rows in runs.groups(measured, lambda run: (run.data_set, run.flags.model)).items():
         old = runs.published_for("sorted_latent_stddev", rows[0][0]).get(model, {})
-        title = f"{model}: a higher $\\beta$ leaves fewer latents active\n{plotting.title(rows)}, one line each"
+        title = f"{model}: how many latents are active\n{plotting.title(rows)}, one line each"
         plotting.save(draw(title, rows, old), os.path.join(flags.figures, f"{data}_stddev_{model}.png"),
                       [run for run, _ in rows])
     return bool(measured)

@@ -5,12 +5,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+from committed import numbers
 from conftest import ROOT, losses, same, tensors, train
 
 import architecture
 import ball_generator
 import main
-from analysis import reconstruction
+from analysis import reconstruction, scores
 from architecture import tf
 from training import checkpoints, data, device, load
 from training.seeds import Purpose
@@ -225,3 +226,13 @@ def test_it_learns(trained):
     found = vae.reconstruction_loss(images.reshape(-1, 32, 32, 1), noise).mean()
     assert reconstruction.entropy(images).mean() < found < 60
     assert len(vae.active) >= 2
+
+
+@pytest.mark.long
+def test_annealing_makes_latents_encode_one_coordinate_each_where_a_constant_beta_does_not(tmp_path):
+    """README's try, up to step 20,000: six minutes."""
+    vae = load(train(tmp_path / "store", model="conv", beta=8, beta_start=45, beta_steps=30000, max_step=20000))
+    found = scores.measure(SimpleNamespace(vae=vae, flags=vae.flags))
+    assert found["active_latents"] == 2 and found["axis_score"] > 0.9 and found["change_accuracy"] > 0.95
+    constant = numbers("disentanglement.json")["model_conv_num_balls_1_beta_8.0"]
+    assert constant["axis_score"] < 0.5 and constant["step"] == 100000
