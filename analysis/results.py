@@ -1,0 +1,56 @@
+"""What was measured of the runs that are kept, for the tables.
+
+    found = Results.read(train_dir, figures)
+"""
+import dataclasses
+
+import numpy as np
+
+from analysis import runs
+from analysis.plotting import data_set
+from architecture import MODELS
+from training import folder, process, sweep, tables
+from training.loader import ACTIVE_BELOW
+
+
+@dataclasses.dataclass
+class Results:
+    """What was measured of every run: run name -> object of the JSON file."""
+    runs: dict
+    losses: dict
+    stddevs: dict
+    scores: dict
+    heat_maps: dict
+
+    @classmethod
+    def read(cls, train_dir, figures):
+        found = {}
+        for place in folder.find(train_dir):
+            flags = folder.read_flags(place)
+            name = folder.name_of(place, flags)
+            found[name] = runs.Run(name, place, flags, tables.last_step(place), None, {})
+        numbers = [runs.read_numbers(figures, file) for file in (
+            "reconstruction_loss.json", "stddev.json", "disentanglement.json", "heat_map.json")]
+        missing = [name for name in found if not all(name in objects for objects in numbers[:3])]
+        if missing:
+            process.refuse(f"--figures: {figures} does not show {', '.join(missing)}; draw the runs first")
+        return cls(found, *numbers)
+
+    def points(self):
+        """(data set, model, variant, beta) -> its runs by seed: data sets by balls, models in their order, plain runs
+        before variants."""
+        order = list(MODELS)
+        found = {}
+        for run in sorted(self.runs.values(), key=lambda run: (
+                run.flags.friction, run.flags.num_balls, order.index(run.flags.model) if run.flags.model in order
+                else len(order), run.flags.model, run.variant, run.flags.beta, run.flags.seed)):
+            found.setdefault((data_set(run.flags), run.flags.model, run.variant, run.flags.beta), []).append(run)
+        return found
+
+    def sweep(self):
+        """The runs of 2016's experiments, all seeds of each: [(run of seed 0, runs of other seeds)]."""
+        points = list(self.points().values())
+        return [(mine[0], mine[1:]) for name in sweep.names() for mine in points if mine[0].name == name]
+
+    def active(self, run):
+        return int((np.array(self.stddevs[run.name]["stddev"]) < ACTIVE_BELOW).sum())
