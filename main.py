@@ -6,7 +6,7 @@ makes the folder checkpoints/train_store_model_conv_num_balls_1_beta_0.5 and kee
 log.txt, losses.csv, TensorBoard events, sample images, checkpoints. The same command again resumes from the newest
 checkpoint and ends with the model of a run never stopped. Ctrl-C, SIGTERM, SIGUSR1 and SIGHUP save first.
 
-Exit codes: 0 trained (or was already), 1 failed, 2 refused as asked, 128 + n stopped by signal n.
+Exit codes: 0 trained (or was already), 1 failed, 2 refused (a flag or a folder), 128 + n stopped by signal n.
 """
 import os
 import sys
