@@ -41,8 +41,8 @@ def test_what_a_run_prints(run):
         assert str(part) in said
     assert "--lr" not in said and said.count("\n") == 6
     log = (path / "log.txt").read_text().splitlines()
-    assert [line for line in log if not line.startswith("--train_dir")] == said.splitlines()[1:]
-    dump, = (line for line in log if line.startswith("--train_dir"))
+    assert [line for line in log if not line.startswith("--model=")] == said.splitlines()[1:]
+    dump, = (line for line in log if line.startswith("--model="))
     assert all(f"--{row.name}=" in dump for row in main.FLAGS) and "--beta=0.5" in dump and "--lr=0.001" in dump
     row = losses(path)[-1]
     assert f"trained, step 120: reconstruction {row[1]:.2f}, KL {row[2]:.2f} nats per image" in said.splitlines()[-1]
