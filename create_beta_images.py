@@ -92,13 +92,13 @@ def draw_all(flags):
         plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines]),
                       os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
         if (data, model) == ("one_ball", "conv"):
-            chosen = [line for run, line in zip(shown, lines, strict=True)
-                      if line[1] and (run.variant or run.flags.beta in OVERVIEW)]
-            if not chosen:
-                print(f"what_beta_does.png: {NONE_ACTIVE}")
-            else:
+            wanted = [line for run, line in zip(shown, lines, strict=True) if run.variant or run.flags.beta in OVERVIEW]
+            chosen = [line for line in wanted if line[1]]
+            if chosen:
                 plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
+            elif wanted:
+                print(f"no what_beta_does.png: {NONE_ACTIVE}")
     for run, in found:
         steps = checkpoints.steps(run.path)
         if len(steps) >= KEPT and run.flags.num_balls == 1 and len(run.vae.active):
