@@ -32,32 +32,32 @@ def draw_scores(title, measured):
     """The scores that have a panel, against beta: one colour a model, a line through the means over its seeds, a dot
     for each, dotted what it reaches untrained, and above the panel a bar over the paper's best betas for so many
     latents; in grey, what needs no network. measured: (run, its object of disentanglement.json) each."""
-    everything, handles = measured, {}
+    handles = {}
     panels = [key for key, metric in METRICS.items() if metric.limits and any(key in row[1] for row in measured)]
     rows = -(-len(panels) // 2)
     figure = plotting.figure(figsize=(10, 4 * rows + 0.9))
     for key, axis in zip(panels, figure.subplots(rows, 2, squeeze=False).flat, strict=False):
-        measured = [row for row in everything if key in row[1]]  # numbers kept from before a metric lack it
-        others = {what: np.mean(other[key]) for _, numbers in measured for what, other in numbers["others"].items()
+        shown = [row for row in measured if key in row[1]]  # numbers kept from before a metric lack it
+        others = {what: np.mean(other[key]) for _, numbers in shown for what, other in numbers["others"].items()
                   if what != scores.UNTRAINED and key in other}
         for what, value in others.items():
             axis.axhline(value, color="0.6", linewidth=1, zorder=1)
             side, shift = ("top", -2) if what == "chance" else ("bottom", 2)  # raw pixels are just above chance
             axis.annotate(what, (1, value), (-3, shift), xycoords=("axes fraction", "data"), va=side, ha="right",
                           textcoords="offset points", fontsize=9, color="0.4")
-        for number, ((model, variant), mine) in enumerate(plotting.series(measured).items()):
+        for number, ((model, variant), mine) in enumerate(plotting.series(shown).items()):
             label = plotting.label_of(model, variant)
             handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
                              color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
-        for run, numbers in measured:
+        for run, numbers in shown:
             if not numbers["active_latents"]:
                 axis.plot(run.flags.beta, METRICS[key].limits[0] + 0.02, "x", color=plotting.colour_of(run.flags.model))
         axis.set_ylim(METRICS[key].limits)
         axis.set_title(METRICS[key].title, fontsize=12, pad=18)
-        plotting.beta_axis(axis, everything)
-        for number, (model, mine) in enumerate(runs.groups(measured, lambda run: run.flags.model).items()):
+        plotting.beta_axis(axis, measured)
+        for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
             band = np.clip(np.array(BAND) * PIXELS / mine[0][1]["latents"], *axis.get_xlim())
             axis.plot(band, [1.015 + 0.015 * number] * 2, linewidth=3, color=plotting.colour_of(model), clip_on=False,
                       solid_capstyle="butt", transform=axis.get_xaxis_transform())

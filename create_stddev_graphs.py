@@ -30,7 +30,7 @@ def draw(title, measured, published):
     ours, theirs = {}, []
     colours = plotting.colours_of(run.flags.beta for run, _ in measured)
     for run, numbers in measured:
-        label = f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+        label = plotting.beta_of(run)
         (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker="o", markersize=3,
                             linewidth=1, color=colours[run.flags.beta], linestyle=":" if run.variant else "-")
         ours.setdefault(label, line).set_label(label)

@@ -41,7 +41,7 @@ def draw(title, curves, floor):
     panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
     for axis, (model, rows) in zip(panels, models.items(), strict=True):
         for run, steps, losses in rows:
-            label = f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+            label = plotting.beta_of(run)
             axis.plot(steps, losses - floor, color=colours[run.flags.beta], linewidth=1,
                       linestyle="--" if run.variant else "-", label=label)
         axis.set(title=model, xlabel="step", yscale="log")

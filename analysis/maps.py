@@ -34,9 +34,7 @@ def response_maps(vae, latents):
     averaged over all else.
     """
     if vae.flags.num_balls == 1:
-        line = np.linspace(LOW, HIGH, GRID)
-        x, y = np.meshgrid(line, line)
-        mean, _ = vae.encode_positions(np.column_stack([x.ravel(), y.ravel()])[:, None])
+        mean, _ = vae.encode_positions(grid_of_positions())
         return {"ball": mean[:, latents].T.reshape(len(latents), GRID, GRID)}
     positions, mean = positions_of(vae.flags.num_balls)[0], code_of(vae)[0][:, latents]
     separation = positions[:, 0] - positions[:, 1]
@@ -44,6 +42,13 @@ def response_maps(vae, latents):
             # Which ball comes first is chance: every sample counts for d and for -d.
             "separation": average_in_cells(np.concatenate([separation, -separation]), LOW - HIGH, HIGH - LOW,
                                            np.concatenate([mean, mean]))}
+
+
+def grid_of_positions():
+    """Every place of one ball, row by row as in an image: [GRID ** 2, 1, 2]."""
+    line = np.linspace(LOW, HIGH, GRID)
+    x, y = np.meshgrid(line, line)
+    return np.column_stack([x.ravel(), y.ravel()])[:, None]
 
 
 def average_in_cells(points, low, high, values):

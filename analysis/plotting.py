@@ -97,6 +97,11 @@ def label_of(model, variant):
     return f"{model}, {variant}" if variant else model
 
 
+def beta_of(run):
+    """A run's beta, and how the run differs besides, for a legend."""
+    return f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+
+
 def draw_line(axes, rows, key, label, error, number):
     """One line against beta: the mean of `key` over the seeds of each beta (and over factors, where it has them), with
     a bar of the mean of `error` (None: no bars), and a marker for every seed. number: of the line, which moves its

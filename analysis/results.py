@@ -8,7 +8,6 @@ import numpy as np
 
 from analysis import runs
 from analysis.plotting import data_set
-from architecture import MODELS
 from training import folder, process, sweep, tables
 from training.loader import ACTIVE_BELOW
 
@@ -39,11 +38,9 @@ class Results:
     def points(self):
         """(data set, model, variant, beta) -> its runs by seed: data sets by balls, models in their order, plain runs
         before variants."""
-        order = list(MODELS)
         found = {}
         for run in sorted(self.runs.values(), key=lambda run: (
-                run.flags.friction, run.flags.num_balls, order.index(run.flags.model) if run.flags.model in order
-                else len(order), run.flags.model, run.variant, run.flags.beta, run.flags.seed)):
+                run.flags.friction, run.flags.num_balls, *runs.order_of(run))):
             found.setdefault((data_set(run.flags), run.flags.model, run.variant, run.flags.beta), []).append(run)
         return found
 

@@ -75,9 +75,7 @@ def runs_of(train_dir):
             continue
         found.append(run)
         without += run.vae is None
-    order = list(MODELS)
-    found.sort(key=lambda run: (run.data_set, order.index(run.flags.model) if run.flags.model in order else len(order),
-                                run.flags.model, run.variant, run.flags.beta, run.flags.seed))
+    found.sort(key=lambda run: (run.data_set, *order_of(run)))
     for reason, places in left_out.items():
         print(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", file=sys.stderr)
     if without:
@@ -85,6 +83,12 @@ def runs_of(train_dir):
     if not found:
         print(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", file=sys.stderr)
     return found
+
+
+def order_of(run):
+    """What runs on one data set are sorted by: models in their order, plain runs before variants, beta and seed."""
+    order, model = list(MODELS), run.flags.model
+    return (order.index(model) if model in order else len(order), model, run.variant, run.flags.beta, run.flags.seed)
 
 
 def read(path):

@@ -37,6 +37,11 @@ def all_of(num_balls):
     return [positions_of(num_balls)[0], *pairs_of(num_balls)[:2]]
 
 
+def pixels_of(positions):
+    """The images at positions [n, balls, 2]: [n, pixels]."""
+    return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
+
+
 @functools.cache
 def code_of(vae):
     """Mean and stddev of the posteriors of the images at positions_of, [samples, latents] each."""
@@ -62,8 +67,7 @@ def scores_of(codes, num_balls):
 def scores_without_network(num_balls):
     """To hold a network's scores against: those of the factors themselves and of the images; by name."""
     sets = all_of(num_balls)
-    images = [ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1)
-              for positions in sets]
+    images = [pixels_of(positions) for positions in sets]
     components = np.linalg.eigh(np.cov(images[0].T))[1][:, -COMPONENTS:]
     average = images[0].mean(axis=0)
     others = {"ideal code": scores_of([metrics.factors_of(positions)[1] for positions in sets], num_balls),

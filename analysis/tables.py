@@ -165,7 +165,7 @@ def annealed(found):
     for (data, model, variant, beta), group in points.items():
         if (data, model, beta) in compared:
             measured = [found.scores[run.name] for run in group]
-            rows.append([f"{label_of(model, variant or 'constant β')}", data, f"{beta:g}",
+            rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}",
                          ", ".join(str(run.flags.seed) for run in group),
                          spread([numbers["active_latents"] for numbers in measured], 0),
                          *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers])

@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import ball_generator  # noqa: E402
-from analysis import maps, metrics, plotting  # noqa: E402
+from analysis import maps, metrics, plotting, scores  # noqa: E402
 from training import device, folder, process  # noqa: E402
 from training.flags import Flag, parse, path  # noqa: E402
 from training.seeds import Purpose  # noqa: E402
@@ -30,11 +30,6 @@ from training.seeds import Purpose  # noqa: E402
 FLAGS = (Flag("figures", path, "./figures", "folder of the figure"),)
 TRAJECTORIES, FRAMES, EVERY = 1000, 128, 8
 MOST = 6
-
-
-def images_of(positions):
-    """[n, pixels] in [0, 1]."""
-    return ball_generator.render(positions.astype(np.float32)).numpy().reshape(len(positions), -1).astype(float)
 
 
 def critical_betas(images):
@@ -49,9 +44,7 @@ def critical_betas(images):
 
 def draw(betas, code):
     """The codes over the ball's position."""
-    line = np.linspace(metrics.LOW, metrics.HIGH, maps.GRID)
-    x, y = np.meshgrid(line, line)
-    values = code(images_of(np.column_stack([x.ravel(), y.ravel()])[:, None])).T.reshape(MOST, maps.GRID, maps.GRID)
+    values = code(scores.pixels_of(maps.grid_of_positions())).T.reshape(MOST, maps.GRID, maps.GRID)
     figure, grid = plotting.tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
                                   [1.06] * MOST, 1.5, 0.1, top=0.75)
     for axis, beta, value in zip(grid[0], betas[:MOST], values, strict=True):
@@ -68,7 +61,7 @@ def main(words=None):
     for num_balls in 1, 2:
         seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(TRAJECTORIES)]
         positions = ball_generator.simulate(seeds, num_balls, FRAMES)[:, ::EVERY].reshape(-1, num_balls, 2)
-        images = images_of(positions)
+        images = scores.pixels_of(positions).astype(float)
         betas, code = critical_betas(images)
         factors = metrics.factors_of(positions)[1]
         print(f"{num_balls} ball{'s' * (num_balls > 1)}: at beta 1, {(betas > 1).sum()} codes can grow")
