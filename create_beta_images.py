@@ -46,38 +46,36 @@ def draw(title, lines):
     """lines: (label, rows_of a run) each."""
     with_maps = any(response is not None for _, rows in lines for _, _, response, _ in rows)
     group = with_maps + VALUES  # columns of a latent
-    figure, grid = plotting.tiles(title, len(lines), ([1] * group + [-0.3]) * LATENTS, 0.72, 2, 0.35, 0.75)
+    tiles = plotting.Tiles(title, len(lines), ([1] * group + [-0.3]) * LATENTS, 0.72, 2, 0.35, 0.75)
     limit = max([maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows if response is not None],
                 default=1)
-    for line, (label, rows) in zip(grid, lines, strict=True):
-        plotting.label_row(line[0], label)
+    for line, (label, rows) in enumerate(lines):
+        tiles.label(line, label)
         if not rows:
-            line[0].text(0, 0.5, NONE_ACTIVE, va="center", fontsize=10,
-                         transform=line[0].transAxes)
+            tiles.write(line, 0, 0, 0.5, NONE_ACTIVE, va="center", fontsize=10)
         for number, (latent, stddev, response, images) in enumerate(rows):
-            axes = line[number * group:][:group]
-            axes[0].set_title(f"$z_{{{latent}}}$, stddev {stddev:.2f}", fontsize=9, loc="left", pad=3)
+            first = number * group
+            tiles.write(line, first, 0, -0.06, f"$z_{{{latent}}}$, stddev {stddev:.2f}", fontsize=9)
             if response is not None:
-                axes[0].imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
-            for axis, image in zip(axes[with_maps:], images, strict=True):
-                axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-    return figure
+                tiles.show(line, first, maps.centred(response)[0], (-limit, limit), maps.colours())
+            for tile, image in enumerate(images, first + with_maps):
+                tiles.show(line, tile, image)
+    return tiles.figure
 
 
 def draw_overview(title, lines):
     """lines: (label, rows_of a run) each."""
-    figure, grid = plotting.tiles(title, len(lines), [1] * MAPS + [-0.3] + [1] * VALUES, 1, 2.2, 0.12, 0.75)
+    tiles = plotting.Tiles(title, len(lines), [1] * MAPS + [-0.3] + [1] * VALUES, 1, 2.2, 0.12, 0.75)
     limit = max(maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows)
-    for line, (label, rows) in zip(grid, lines, strict=True):
-        plotting.label_row(line[0], label, 13)
-        for axis, (_, _, response, _) in zip(line, rows, strict=False):
-            axis.imshow(maps.centred(response)[0], cmap=maps.colours(), vmin=-limit, vmax=limit)
-        for axis, image in zip(line[MAPS:], rows[0][-1], strict=True):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-    for axis, text in (grid[0, 0], "each active latent's mean over the ball's position"), (
-            grid[0, MAPS], "the first of them, going through its range"):
-        axis.text(0, 1.1, text, fontsize=12, transform=axis.transAxes)
-    return figure
+    for line, (label, rows) in enumerate(lines):
+        tiles.label(line, label, 13)
+        for tile, (_, _, response, _) in enumerate(rows):
+            tiles.show(line, tile, maps.centred(response)[0], (-limit, limit), maps.colours())
+        for tile, image in enumerate(rows[0][-1], MAPS):
+            tiles.show(line, tile, image)
+    tiles.write(0, 0, 0, -0.1, "each active latent's mean over the ball's position", fontsize=12)
+    tiles.write(0, MAPS, 0, -0.1, "the first of them, going through its range", fontsize=12)
+    return tiles.figure
 
 
 def draw_all(flags):

@@ -20,22 +20,21 @@ from training.seeds import Evaluation
 IMAGES, EVERY = 6, 40  # test images, and frames of the trajectory from one to the next
 
 
-def test_images(num_balls, friction):
-    """[IMAGES, 32, 32], none of the training's."""
-    positions = ball_generator.simulate([Evaluation.IMAGES.seed], num_balls, IMAGES * EVERY, friction)[0, ::EVERY]
-    return ball_generator.render(positions).numpy()[..., 0]
+def test_positions(num_balls, friction):
+    """Of the balls in the test images, none of the training's: [IMAGES, balls, 2]."""
+    return ball_generator.simulate([Evaluation.IMAGES.seed], num_balls, IMAGES * EVERY, friction)[0, ::EVERY]
 
 
 def draw(title, images, rows):
     """images: [n, 32, 32]. rows: (label, reconstructions [n, 32, 32], samples [n, 32, 32]) each."""
     n = len(images)
-    figure, grid = plotting.tiles(title, len(rows) + 1, [1] * n + [-0.4] + [1] * n, 0.75, 3.2)
-    for line, (label, left, right) in zip(grid, [("test images", images, ()), *rows], strict=True):
-        for axis, image in zip(line, [*left, *right], strict=False):
-            axis.imshow(image, cmap="gray", vmin=0, vmax=1)
-        plotting.label_row(line[0], label)
-    grid[0, n].text(0, 0.5, "below: samples from the prior", va="center", transform=grid[0, n].transAxes, fontsize=11)
-    return figure
+    tiles = plotting.Tiles(title, len(rows) + 1, [1] * n + [-0.4] + [1] * n, 0.75, 3.2)
+    for row, (label, left, right) in enumerate([("test images", images, ()), *rows]):
+        for tile, image in enumerate([*left, *right]):
+            tiles.show(row, tile, image)
+        tiles.label(row, label)
+    tiles.write(0, n, 0, 0.5, "below: samples from the prior", va="center", fontsize=11)
+    return tiles.figure
 
 
 def draw_all(flags):
@@ -43,11 +42,12 @@ def draw_all(flags):
     for data, rows in runs.groups(found, lambda run: run.data_set).items():
         points = runs.groups(rows, lambda run: (*plotting.series_of(run), run.flags.beta))
         shown = [mine[0][0] for mine in points.values()]
-        images = test_images(shown[0].flags.num_balls, shown[0].flags.friction)
+        positions = test_positions(shown[0].flags.num_balls, shown[0].flags.friction)
         lines = [(f"{plotting.label_of(*plotting.series_of(run))}, $\\beta$ = {run.flags.beta:g}",
-                  run.vae.reconstruct(images), run.vae.sample(IMAGES)) for run in shown]
+                  run.vae.decode(run.vae.encode_positions(positions)[0]), run.vae.sample(IMAGES)) for run in shown]
         steps = ", ".join(f"{step:,}" for step in sorted({run.step for run in shown}))
         title = f"Reconstructions and samples: {plotting.data_set(shown[0].flags)}, step {steps}"
+        images = ball_generator.render(positions).numpy()[..., 0]
         plotting.save(draw(title, images, lines), os.path.join(flags.figures, f"reconstructions_{data}.png"), shown)
     return bool(found)
 

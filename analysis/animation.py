@@ -60,7 +60,7 @@ def grow(run, steps):
     found = []
     for step in steps:
         checkpoints.read_weights(run.vae.model, os.path.join(run.path, f"ckpt-{step}"))
-        found.append(maps.response_maps(run.vae, latents)["ball"])
+        found.append(maps.over_box(run.vae.encode_positions(maps.grid_of_positions())[0][:, latents]))
     maps_of, limit = maps.centred(np.array(found))
     born = int((np.abs(maps_of) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first frame that is not white
     steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]

@@ -3,6 +3,8 @@
     response_maps(vae, latents) -> kind of map: [latents, rows, columns], posterior means over the box
     traverse(vae, z, values)    -> [latents, values, 32, 32], images of codes with one latent changed
 """
+import functools
+
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.patches import Circle
@@ -34,14 +36,24 @@ def response_maps(vae, latents):
     averaged over all else.
     """
     if vae.flags.num_balls == 1:
-        mean, _ = vae.encode_positions(grid_of_positions())
-        return {"ball": mean[:, latents].T.reshape(len(latents), GRID, GRID)}
+        return {"ball": over_box(code_over_box(vae)[:, latents])}
     positions, mean = positions_of(vae.flags.num_balls)[0], code_of(vae)[0][:, latents]
     separation = positions[:, 0] - positions[:, 1]
     return {"centroid": average_in_cells(positions.mean(axis=1), LOW, HIGH, mean),
             # Which ball comes first is chance: every sample counts for d and for -d.
             "separation": average_in_cells(np.concatenate([separation, -separation]), LOW - HIGH, HIGH - LOW,
                                            np.concatenate([mean, mean]))}
+
+
+@functools.cache
+def code_over_box(vae):
+    """The means of the images at grid_of_positions, [GRID ** 2, latents]."""
+    return vae.encode_positions(grid_of_positions())[0]
+
+
+def over_box(code):
+    """A code of the images at grid_of_positions [GRID ** 2, latents] as maps [latents, GRID, GRID]."""
+    return code.T.reshape(-1, GRID, GRID)
 
 
 def grid_of_positions():

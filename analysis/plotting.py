@@ -34,30 +34,36 @@ def figure(**kwargs):
     return Figure(**{"layout": "constrained", **kwargs})
 
 
-def tiles(title, rows, widths, side, left, row_gap=0.1, top=0.5):
-    """A figure of square tiles without axes, and the grid of these, [rows, tiles]. widths: of a row's tiles and gaps,
-    in sides; a gap is negative. side, left (margin for labels), row_gap, top: inches. Laid out by hand: of so many
-    tiles, matplotlib's own layout takes most of the time of a script."""
-    width = left + side * sum(map(abs, widths)) * 1.06 + 0.1
-    height = top + rows * (side + row_gap) + 0.1
-    fig = figure(figsize=(width, height), layout="none")
-    grid = []
-    for row in range(rows):
-        x, line = left, []
-        for wide in widths:
-            if wide > 0:
-                line.append(fig.add_axes((x / width, 1 - (top + row * (side + row_gap) + side) / height,
-                                          side * wide / width, side / height)))
-                line[-1].axis("off")
-            x += side * abs(wide) * 1.06
-        grid.append(line)
-    fig.text(0.5, 1 - 0.08 / height, title, fontsize=12, ha="center", va="top")
-    return fig, np.array(grid)
+class Tiles:
+    """A figure of square images in rows, without ticks, all in one axes: of as many axes, matplotlib takes seconds.
 
+    widths: of a row's tiles and gaps, in sides; a gap is negative. side, left (margin for labels), row_gap, top: in
+    inches.
+    """
 
-def label_row(axis, text, fontsize=11):
-    """A label to the left of a row's first tile."""
-    axis.text(-0.12, 0.5, text, ha="right", va="center", transform=axis.transAxes, fontsize=fontsize)
+    def __init__(self, title, rows, widths, side, left, row_gap=0.1, top=0.5):
+        edges = left + side * 1.06 * np.cumsum([0, *map(abs, widths)])
+        self.lefts = [edge for edge, wide in zip(edges, widths, strict=False) if wide > 0]
+        self.rights = [edge + side * wide for edge, wide in zip(edges, widths, strict=False) if wide > 0]
+        self.tops, self.side = top + (side + row_gap) * np.arange(rows), side
+        width, height = edges[-1] + 0.1, top + rows * (side + row_gap) + 0.1
+        self.figure = figure(figsize=(width, height), layout="none")
+        self.axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+        self.axes.axis("off")
+        self.axes.text(width / 2, 0.08, title, fontsize=12, ha="center", va="top")
+
+    def show(self, row, tile, image, limits=(0, 1), cmap="gray"):
+        """Draw an image [rows, columns], whose limits are the first and last colour."""
+        self.axes.imshow(image, cmap, aspect="auto", vmin=limits[0], vmax=limits[1], extent=(
+            self.lefts[tile], self.rights[tile], self.tops[row] + self.side, self.tops[row]))
+
+    def write(self, row, tile, x, y, text, **kwargs):
+        """Text at a place of a tile: (0, 0) is its upper left corner, (1, 1) its lower right."""
+        self.axes.text(self.lefts[tile] + x * self.side, self.tops[row] + y * self.side, text, **kwargs)
+
+    def label(self, row, text, fontsize=11):
+        """A label to the left of a row."""
+        self.write(row, 0, -0.12, 0.5, text, ha="right", va="center", fontsize=fontsize)
 
 
 def data_set(flags):

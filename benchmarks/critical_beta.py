@@ -44,14 +44,14 @@ def critical_betas(images):
 
 def draw(betas, code):
     """The codes over the ball's position."""
-    values = code(scores.pixels_of(maps.grid_of_positions())).T.reshape(MOST, maps.GRID, maps.GRID)
-    figure, grid = plotting.tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
-                                  [1.06] * MOST, 1.5, 0.1, top=0.75)
-    for axis, beta, value in zip(grid[0], betas[:MOST], values, strict=True):
+    values = maps.over_box(code(scores.pixels_of(maps.grid_of_positions())))
+    tiles = plotting.Tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
+                           [1] * MOST, 1.6, 0.1, top=0.75)
+    for tile, (beta, value) in enumerate(zip(betas[:MOST], values, strict=True)):
         limit = abs(value).max()
-        axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
-        axis.set_title(f"{beta:.1f}", fontsize=11)
-    return figure
+        tiles.show(0, tile, value, (-limit, limit), maps.colours())
+        tiles.write(0, tile, 0.5, -0.04, f"{beta:.1f}", ha="center", fontsize=11)
+    return tiles.figure
 
 
 def main(words=None):
