@@ -24,7 +24,6 @@ FLAGS = (
     Flag("weights", lambda word: word.split(","), None, "names of more runs, with commas between, to keep weights of"),
 )
 SMALL = 1_000_000  # bytes of weights
-NEEDED = "reconstruction_loss.json", "stddev.json", "disentanglement.json"
 
 
 def keep(place, kept, numbers, always):
@@ -34,14 +33,14 @@ def keep(place, kept, numbers, always):
     size = 4 * sum(np.prod(variable.shape) for variable in vae.model.variables)
     os.makedirs(kept, exist_ok=True)
     for file in os.listdir(kept):  # of a run kept before
-        if file == "numbers.json" or file.startswith(("ckpt-", "checkpoint")):
+        if file == folder.NUMBERS or file.startswith(("ckpt-", "checkpoint")):
             os.remove(os.path.join(kept, file))
     folder.write_flags(kept, folder.read_flags(place))
     shutil.copy(os.path.join(place, "losses.csv"), kept)
     if always or size < SMALL and vae.flags.seed == 0:
         checkpoints.save(checkpoints.parts(vae.model), kept, vae.step)
     else:
-        folder.write_whole(os.path.join(kept, "numbers.json"), json.dumps(numbers, indent=1) + "\n")
+        folder.write_whole(os.path.join(kept, folder.NUMBERS), json.dumps(numbers, indent=1) + "\n")
     print(kept)
 
 
@@ -52,7 +51,7 @@ def main(words=None):
         process.refuse("--kept: the runs are there already, whole")
     drawn = {os.path.basename(file): runs.read_numbers(flags.figures, os.path.basename(file))
              for file in sorted(glob.glob(os.path.join(glob.escape(flags.figures), "*.json")))}
-    for file in NEEDED:
+    for file in runs.MEASURED:
         if file not in drawn:
             process.refuse(f"--figures: {flags.figures} has no {file}; the create_*.py write it")
     wanted, code = set(flags.weights or ()), 0
@@ -63,7 +62,7 @@ def main(words=None):
             wanted.discard(name)
             if step < run.max_step:
                 raise ValueError(f"it is at step {step} of {run.max_step}")
-            if not all(name in drawn[file] and drawn[file][name]["step"] == step for file in NEEDED):
+            if not all(name in drawn[file] and drawn[file][name]["step"] == step for file in runs.MEASURED):
                 raise ValueError("the figures do not show it as it is now; draw them first")
             keep(place, f"{flags.kept}_{name}", {file: found[name] for file, found in drawn.items() if name in found},
                  name in (flags.weights or ()))

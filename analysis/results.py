@@ -28,8 +28,7 @@ class Results:
             flags = folder.read_flags(place)
             name = folder.name_of(place, flags)
             found[name] = runs.Run(name, place, flags, tables.last_step(place), None, {})
-        numbers = [runs.read_numbers(figures, file) for file in (
-            "reconstruction_loss.json", "stddev.json", "disentanglement.json", "heat_map.json")]
+        numbers = [runs.read_numbers(figures, file) for file in (*runs.MEASURED, "heat_map.json")]
         missing = [name for name in found if not all(name in objects for objects in numbers[:3])]
         if missing:
             process.refuse(f"--figures: {figures} does not show {', '.join(missing)}; draw the runs first")

@@ -25,6 +25,7 @@ FLAGS = (
     Flag("figures", path, "./figures", "folder of the figures"),
 )
 NUMBER = ("no", "one", "two", "three", "four", "five", "six")
+MEASURED = "reconstruction_loss.json", "stddev.json", "disentanglement.json"  # files that show every run
 PUBLISHED = os.path.join(ROOT, "analysis", "published_results.json")
 
 
@@ -93,7 +94,7 @@ def order_of(run):
 
 def read(path):
     """The run in a folder. Raises ValueError, with a sentence, where it is none."""
-    numbers = os.path.join(path, "numbers.json")
+    numbers = os.path.join(path, folder.NUMBERS)
     if os.path.exists(numbers) and not glob.glob(os.path.join(glob.escape(path), "ckpt-*.index")):
         try:
             flags = folder.read_flags(path)
@@ -104,7 +105,7 @@ def read(path):
                 kept = dict(json.load(file))
             return Run(folder.name_of(path, flags), path, flags, tables.last_step(path), None, kept)
         except (ValueError, TypeError, OSError, RecursionError) as error:
-            raise ValueError(f"{path}: its numbers.json cannot be read ({error})") from None
+            raise ValueError(f"{path}: its {folder.NUMBERS} cannot be read ({error})") from None
     vae = loader.load(path)
     return Run(vae.name, path, vae.flags, vae.step, vae, {})
 

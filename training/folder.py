@@ -19,6 +19,7 @@ from training.progress import say
 
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
+NUMBERS = "numbers.json"  # what was measured of a run that is kept without its weights
 LEFT_BY_A_KILL = {"lock", "flags.json.new"}
 
 

@@ -15,7 +15,7 @@ import ball_generator
 from architecture import tf
 from training.checkpoints import newest, restored
 from training.device import load_tensorflow
-from training.folder import name_of, read_flags
+from training.folder import NUMBERS, name_of, read_flags
 from training.seeds import Evaluation
 
 NONE_ACTIVE = "no latent is active: the model has collapsed, or has not left the plateau yet"
@@ -41,7 +41,7 @@ def load(path):
                 continue
             return TrainedVAE(model, flags, step, path)
         raise ValueError("it comes without weights, with its numbers alone"
-                         if os.path.exists(os.path.join(path, "numbers.json")) else "it has no whole checkpoint")
+                         if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:
