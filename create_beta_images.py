@@ -55,7 +55,7 @@ def draw(title, lines):
             tiles.write(line, 0, 0, 0.5, NONE_ACTIVE, va="center", fontsize=10)
         for number, (latent, stddev, response, images) in enumerate(rows):
             first = number * group
-            tiles.write(line, first, 0, -0.06, f"$z_{{{latent}}}$, stddev {stddev:.2f}", fontsize=9)
+            tiles.write(line, first, 0, -0.06, f"{maps.symbol(latent)}, stddev {stddev:.2f}", fontsize=9)
             if response is not None:
                 tiles.show(line, first, maps.centred(response)[0], (-limit, limit), maps.colours())
             for tile, image in enumerate(images, first + with_maps):
@@ -83,17 +83,17 @@ def draw_all(flags):
     for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
         shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
         shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = [(f"$\\beta$ = {run.flags.beta:g}" + "".join(f",\n{line}" for line in textwrap.wrap(run.variant, 22)),
+        lines = [(f"β = {run.flags.beta:g}" + "".join(f",\n{line}" for line in textwrap.wrap(run.variant, 22)),
                   rows_of(run))
                  for run in runs.progress(shown, f"beta_{model}_{data}")]
-        title = f"What $\\beta$ does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
+        title = f"What β does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
         plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines]),
                       os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
         if (data, model) == ("one_ball", "conv"):
             wanted = [line for run, line in zip(shown, lines, strict=True) if run.variant or run.flags.beta in OVERVIEW]
             chosen = [line for line in wanted if line[1]]
             if chosen:
-                plotting.save(draw_overview("What $\\beta$ does: conv, one ball", chosen),
+                plotting.save(draw_overview("What β does: conv, one ball", chosen),
                               os.path.join(flags.figures, "what_beta_does.png"), shown)
             elif wanted:
                 print(f"no what_beta_does.png: {NONE_ACTIVE}")

@@ -78,7 +78,7 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
         write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     for row, (latent, spread) in enumerate(zip(latents, stddev, strict=True)):
         colour, y = "black" if active[row] else "0.6", TOP + row * step + TILE
-        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  $z_{{{latent}}}$", ha="right", color=colour)
+        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  {maps.symbol(latent)}", ha="right", color=colour)
         if active[row]:
             lines.plot(place(ranges[row]), (y + GAP / 2, y + GAP / 2), color="0.6", linewidth=2, solid_capstyle="butt")
             lines.plot(place(values[row]), y + GAP / 2, "o", color="black", markersize=3.5)

@@ -65,7 +65,7 @@ def draw_scores(title, measured):
     for axis in figure.axes[len(panels):]:
         axis.set_visible(False)
     handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
-    handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: $\\beta\\cdot$"
+    handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·"
                            f"latents/pixels from {BAND[0]:g} to {BAND[1]:g}")
     figure.suptitle(title, fontsize=12)
     figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2, fontsize=9)

@@ -50,7 +50,7 @@ def draw_all(flags):
     measured = runs.measure_all(flags, "reconstruction_loss.json", reconstruction.measure)
     for data, rows in runs.groups(measured, lambda run: run.data_set).items():
         old = runs.published_for("reconstruction_loss", rows[0][0])
-        title = f"A higher $\\beta$ costs reconstruction\n{plotting.title(rows)}"
+        title = f"A higher β costs reconstruction\n{plotting.title(rows)}"
         plotting.save(draw(title, rows, old), os.path.join(flags.figures, f"{data}_reconstruction_loss.png"),
                       [run for run, _ in rows])
     return bool(measured)

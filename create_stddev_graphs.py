@@ -38,7 +38,7 @@ def draw(title, measured, published):
         if str(beta) in published:
             old = np.array(published[str(beta)], float)
             theirs += axes.plot(np.arange(1, len(old) + 1), old, "--s", color=colours[beta], markersize=5,
-                                markerfacecolor="none", linewidth=0.9, label=f"$\\beta$ = {beta:g}, 2016")
+                                markerfacecolor="none", linewidth=0.9, label=f"β = {beta:g}, 2016")
     axes.axhline(loader.ACTIVE_BELOW, color="0.7", linewidth=0.8, zorder=0)
     axes.annotate(f"active below {loader.ACTIVE_BELOW}", (1, loader.ACTIVE_BELOW), (-3, -10), ha="right",
                   xycoords=("axes fraction", "data"), textcoords="offset points", color="0.45", fontsize=8)

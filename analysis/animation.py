@@ -43,7 +43,8 @@ def animate(vae, latents):
         draw = ImageDraw.Draw(canvas)
         for tile, latent in enumerate(latents):
             left, top = tile % columns * (TILE + GAP), tile // columns * (TILE + LINE)
-            draw.text((left + 2, top + 2), f"z{latent}  stddev {stddev[:, latent].mean():.2f}", fill=0, font=font)
+            text = f"{maps.symbol(latent)}  stddev {stddev[:, latent].mean():.2f}"
+            draw.text((left + 2, top + 2), text, fill=0, font=font)
             draw.line((left, top + LINE - 6, left + TILE - 1, top + LINE - 6), fill=170)
             at = left + 3 + place[frame] * (TILE - 7)
             draw.rectangle((at - 3, top + LINE - 10, at + 3, top + LINE - 3), fill=0)

@@ -20,6 +20,7 @@ RARE = 3                          # of which one with fewer positions is left gr
 RANGE = (0.01, 0.99)              # quantiles of the aggregate posterior: the range that a latent takes
 EXTENT = {"ball": (LOW, HIGH), "centroid": (LOW, HIGH), "separation": (LOW - HIGH, HIGH - LOW)}
 TICKS = {"ball": (2, 4, 6, 8), "centroid": (2, 4, 6, 8), "separation": (-5, 0, 5)}
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 CAPTION = {
     1: "Colour: the latent's posterior mean with the ball centred at (x, y), less its average over the box. y runs "
        "down, as in the images.",
@@ -96,6 +97,10 @@ def draw_maps(title, maps, texts):
     width, height = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT, TOP + blocks * block + FOOT + sketch
     figure = plotting.figure(figsize=(width, height), layout="none")
     limit = max(centred(values)[1] for values in maps.values())
+
+    def write(x, y, text, fontsize=9, **kwargs):  # in inches from the upper left; faster than titles and labels of axes
+        figure.text(x / width, 1 - y / height, text, fontsize=fontsize, ha="center", **kwargs)
+
     for number, text in enumerate(texts):
         row, column = divmod(number, columns)
         for place, (kind, values) in enumerate(maps.items()):
@@ -105,17 +110,18 @@ def draw_maps(title, maps, texts):
             image = axis.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit,
                                 extent=(low, high, high, low))
             difference = "d" * (kind == "separation")
-            axis.set_xlabel(f"{difference}x", fontsize=9, labelpad=1)
-            if column == 0:
-                axis.set_ylabel(f"{kind}'s {difference}y" if kind != "ball" else "y", fontsize=9, labelpad=1)
             axis.set(xticks=TICKS[kind], yticks=TICKS[kind])
             axis.tick_params(labelsize=8, length=2, labelleft=column == 0)
+            write(left + SIDE / 2, top + SIDE + 0.2, f"{difference}x", va="top")
+            if column == 0:
+                write(left - 0.28, top + SIDE / 2, f"{kind}'s {difference}y" if kind != "ball" else "y", va="center",
+                      rotation=90)
             if place == 0:
-                axis.set_title(text, fontsize=9)
+                write(left + SIDE / 2, top - 0.07, text, va="bottom")
     bar = figure.add_axes((1 - (RIGHT - 0.3) / width, 0.5 - 0.9 / height, 0.15 / width, 1.8 / height))
     figure.colorbar(image, cax=bar, label="posterior mean, centred")
-    figure.text(0.5, 1 - 0.12 / height, title, fontsize=11, ha="center", va="top")
-    figure.text(0.5, (sketch + 0.12) / height, CAPTION[len(maps)], fontsize=9, ha="center", va="bottom")
+    write(width / 2, 0.12, title, 11, va="top")
+    write(width / 2, height - sketch - 0.12, CAPTION[len(maps)], va="bottom")
     if sketch:
         draw_factors(figure, width, height)
     return figure
@@ -153,6 +159,11 @@ def traverse(vae, z, latents, values):
     return images.reshape(*np.shape(values), *images.shape[1:])
 
 
+def symbol(latent):
+    """Its name in figures: z₇."""
+    return "z" + str(latent).translate(SUBSCRIPTS)
+
+
 def texts_of(vae, latents):
     """Over each latent's map: what it is, and the share of its variance that follows each factor."""
     _, names, factors = positions_of(vae.flags.num_balls)
@@ -163,6 +174,6 @@ def texts_of(vae, latents):
     for place, latent in enumerate(latents):
         parts = [f"{name} {share:.0%}" for name, share in zip(names, shares[:, place], strict=True)]
         lines = [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]
-        texts.append("\n".join([f"$z_{{{latent}}}$: stddev {stddev[:, latent].mean():.2f}, KL {kl[latent]:.1f} nats",
+        texts.append("\n".join([f"{symbol(latent)}: stddev {stddev[:, latent].mean():.2f}, KL {kl[latent]:.1f} nats",
                                 *lines]))
     return texts

@@ -180,7 +180,7 @@ def change_accuracy(first, second, changed):
 
 METRICS = {
     # Of each factor, the share of its variance that a linear function of the code explains.
-    "r2": Metric("linear $R^2$", lambda s: linear_r2(s.codes, s.factors).tolist(), (-0.03, 1.08)),
+    "r2": Metric("linear R²", lambda s: linear_r2(s.codes, s.factors).tolist(), (-0.03, 1.08)),
     # Chen et al. 2018, arXiv 1802.04942: of each factor, the mutual information with the best single latent minus that
     # with the second best, over the factor's entropy; averaged over factors.
     "mig": Metric("mutual information gap", lambda s: gap(mutual_information(s.codes, s.factors)) / np.log(BINS),

@@ -85,7 +85,7 @@ def title(measured):
 def title_of(run):
     """Of a figure of one run."""
     variant = f", {run.variant}" if run.variant else ""
-    return (f"{run.flags.model}, {data_set(run.flags)}, $\\beta$ = {run.flags.beta:g}{variant}, step {run.step:,}, "
+    return (f"{run.flags.model}, {data_set(run.flags)}, β = {run.flags.beta:g}{variant}, step {run.step:,}, "
             f"seed {run.flags.seed}")
 
 
@@ -105,7 +105,7 @@ def label_of(model, variant):
 
 def beta_of(run):
     """A run's beta, and how the run differs besides, for a legend."""
-    return f"$\\beta$ = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+    return f"β = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
 
 
 def draw_line(axes, rows, key, label, error, number):
@@ -140,7 +140,7 @@ def beta_axis(axes, measured):
         axes.set_xlim(betas[0] - margin, betas[-1] + margin)
     axes.set_xticks(betas, [f"{beta:g}" for beta in betas])
     axes.minorticks_off()
-    axes.set_xlabel("$\\beta$")
+    axes.set_xlabel("β")
 
 
 def plain_ticks(axis):

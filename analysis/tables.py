@@ -126,12 +126,7 @@ def scores(found, data):
                          *cells([untrained[seed] for seed in sorted(untrained)])])
     others = next((found.scores[group[0].name]["others"] for group in points.values()), {})
     rows += [[what, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
-    return table(["code", "active", "reconstruction loss", *(plain(metric.title) for metric in METRICS.values())], rows)
-
-
-def plain(title):
-    """A figure's text without its TeX."""
-    return title.replace("^2", "²").replace("$", "")
+    return table(["code", "active", "reconstruction loss", *(metric.title for metric in METRICS.values())], rows)
 
 
 def heat_maps(found):
@@ -172,7 +167,7 @@ def annealed(found):
                            for key in ("axis_score", "mig", "change_accuracy")),
                          spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
     return table(["model", "data", "final β", "seeds", "active latents",
-                  *(plain(METRICS[key].title) for key in ("axis_score", "mig", "change_accuracy")),
+                  *(METRICS[key].title for key in ("axis_score", "mig", "change_accuracy")),
                   "reconstruction loss"], rows)
 
 

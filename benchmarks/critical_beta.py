@@ -45,7 +45,7 @@ def critical_betas(images):
 def draw(betas, code):
     """The codes over the ball's position."""
     values = maps.over_box(code(scores.pixels_of(maps.grid_of_positions())))
-    tiles = plotting.Tiles("The codes that can appear as $\\beta$ falls (one ball), and below which $\\beta$", 1,
+    tiles = plotting.Tiles("The codes that can appear as β falls (one ball), and below which β", 1,
                            [1] * MOST, 1.6, 0.1, top=0.75)
     for tile, (beta, value) in enumerate(zip(betas[:MOST], values, strict=True)):
         limit = abs(value).max()

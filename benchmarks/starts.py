@@ -145,7 +145,7 @@ def draw(flags):
                 values, limit = maps.centred(maps.response_maps(run.vae, active)["ball"])
                 for axis, value in zip(axes, values, strict=False):
                     axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
-            part.suptitle(f"{start.replace('_', ' ')}, $\\beta$ = {float(beta):g}", fontsize=10)
+            part.suptitle(f"{start.replace('_', ' ')}, β = {float(beta):g}", fontsize=10)
             part.supxlabel(f"{last['reconstruction']:.2f} + {last['kl']:.2f} nats, SAP {last['axis_score']:.2f}",
                            fontsize=9)
     runs = [read(result["path"]) for betas in found.values() for result in betas.values()]

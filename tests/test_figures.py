@@ -70,7 +70,7 @@ def test_stddev_graph():
     drawn = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"]
     for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
         assert drawn.count(expected) == 1
-    np.testing.assert_allclose(lines_of(axes)["$\\beta$ = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
+    np.testing.assert_allclose(lines_of(axes)["β = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
     assert len(legend_of(axes)) == 3 and axes.get_xlabel() and axes.get_ylabel()
 
 
@@ -176,7 +176,7 @@ def test_titles():
     rows.append((run_of("conv", 0.5, num_balls=2), {"step": 1000, "seed": 0}))
     assert plotting.title(rows).endswith("seeds 0, 1 (1 to 2 a point)")
     assert plotting.title_of(run_of("conv", 4.0, 3, variant="_lr_0.0001")) == (
-        "conv, one ball, $\\beta$ = 4, lr 0.0001, step 1,000, seed 3")
+        "conv, one ball, β = 4, lr 0.0001, step 1,000, seed 3")
     for suffix, words in (
             ("_beta_start_45.0", "annealed from β 45"), ("_batch_size_8_lr_1e-05", "batch size 8, lr 1e-05"),
             ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002")):

@@ -257,7 +257,7 @@ def test_what_stands_over_a_response_map():
     square = np.mean(((scores.positions_of(1)[0][:, 0] - 5) / 2) ** 2, axis=0)
     for text, latent, stddev in (first, 0, 0.1), (second, 1, 0.5):
         kl = (square[latent] + stddev ** 2 - 1) / 2 - np.log(stddev)
-        assert f"z_{{{latent}}}" in text and f"stddev {stddev:.2f}" in text and f"KL {kl:.1f} nats" in text
+        assert f"z{'₀₁₂'[latent]}:" in text and f"stddev {stddev:.2f}" in text and f"KL {kl:.1f} nats" in text
     assert "x 100%" in first and "y 0%" in first and "x 0%" in second and "y 100%" in second
 
 
