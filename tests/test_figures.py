@@ -58,7 +58,7 @@ def test_error_graph():
     np.testing.assert_allclose(errors, [[77, 83], [79.8, 80.2]])
     np.testing.assert_allclose(dots_of(axes)[:4, 1] + floor, [22.1, 26, 23.1, 27])  # every seed
     assert {bars[name][0].get_color() for name in bars} == {"#D55E00", "#009E73"}
-    assert "nats" in axes.get_ylabel() and "beta" in axes.get_xlabel() and axes.get_yscale() == "log"
+    assert "nats" in axes.get_ylabel() and axes.get_xlabel() == "β" and axes.get_yscale() == "log"
     assert set(legend_of(axes)) == {*bars, "conv, 2016", "all_conv, 2016"}
 
 
@@ -96,7 +96,7 @@ def test_score_graph_draws_seeds_their_mean_and_what_to_hold_them_against():
     for key, axes in by_key.items():
         flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
         assert flat >= {0.99, 0.15} | ({0.5} if key == "change_accuracy" else set())
-        assert "beta" in axes.get_xlabel()
+        assert axes.get_xlabel() == "β"
         bar = next(line for line in axes.get_lines() if line.get_ydata()[0] > 1.01)
         # The paper's band begins at beta * 32 / 1024 = 0.01, and ends, at 0.1, beyond this axis.
         assert list(bar.get_xdata()) == pytest.approx([0.32, axes.get_xlim()[1]])
