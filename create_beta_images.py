@@ -15,8 +15,6 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 
 # isort: split
 
-import textwrap
-
 import numpy as np
 
 from analysis import animation, maps, plotting, runs, scores
@@ -83,7 +81,7 @@ def draw_all(flags):
     for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
         shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
         shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = [(f"β = {run.flags.beta:g}" + "".join(f",\n{line}" for line in textwrap.wrap(run.variant, 22)),
+        lines = [(f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 24)}",
                   rows_of(run))
                  for run in runs.progress(shown, f"beta_{model}_{data}")]
         title = f"What β does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"

@@ -71,7 +71,7 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     def place(value):  # of a value on the line below a row, on which the columns stand at theirs
         return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
 
-    write(LEFT + (columns * step - GAP) / 2, 30, title, fontsize=9)
+    write(LEFT + (columns * step - GAP) / 2, 36, title)
     write(LEFT + (columns * step - GAP) / 2, 84, "value that the latent is set to")
     write(78, 12, "unchanged", fontsize=7)
     for column, value in enumerate(VALUES):
@@ -102,7 +102,7 @@ def draw_samples(figures):
 def look_at(flags, run):
     """Draw a run's heat map, and return in how many of its rows some pixel changes by more than a quarter."""
     latents, stddev, z, images = edit(run.vae)
-    figure = draw(plotting.title_of(run).replace(", step", "\nstep"), latents, stddev, images,
+    figure = draw(plotting.wrapped(plotting.title_of(run), 54), latents, stddev, images,
                   run.vae.decode(z[None])[0], z[latents], maps.ranges(run.vae, latents),
                   np.isin(latents, run.vae.active))
     plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)

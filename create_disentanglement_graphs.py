@@ -68,7 +68,7 @@ def draw_scores(title, measured):
     handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·"
                            f"latents/pixels from {BAND[0]:g} to {BAND[1]:g}")
     figure.suptitle(title, fontsize=12)
-    figure.legend(handles=list(handles.values()), loc="outside lower center", ncols=2, fontsize=9)
+    plotting.legend(figure, list(handles.values()), 2)
     return figure
 
 
@@ -77,7 +77,8 @@ def look_at(flags, run):
     active, _ = scores.active_of(run.vae)
     if len(active):
         shown = active[:MAPS]
-        title = (f"What each active latent encodes: {plotting.title_of(run)}\n{len(active)} active latents"
+        title = (plotting.wrapped(f"What each active latent encodes: {plotting.title_of(run)}", 95)
+                 + f"\n{len(active)} active latents"
                  + f", the {MAPS} of lowest stddev" * (len(active) > MAPS)
                  + "; below the stddev, how much of the latent's variance follows each factor")
         figure = maps.draw_maps(title, maps.response_maps(run.vae, shown), maps.texts_of(run.vae, shown))

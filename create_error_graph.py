@@ -23,7 +23,7 @@ def draw(title, measured, published):
     measured: (run, object with reconstruction_loss, standard_error, entropy_floor) each.
     published: model -> beta -> 2016's reconstruction loss.
     """
-    figure = plotting.figure(figsize=(7, 4.8))
+    figure = plotting.figure(figsize=(7, 5.4))
     axes = figure.add_subplot()
     floor = measured[0][1]["entropy_floor"]
     above = [(run, {"excess": numbers["reconstruction_loss"] - floor, "error": numbers["standard_error"]})
@@ -42,7 +42,7 @@ def draw(title, measured, published):
              title=title)
     plotting.plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25, which="both")
-    axes.legend(handles=legend, fontsize=8)
+    plotting.legend(figure, legend, 2)
     return figure
 
 

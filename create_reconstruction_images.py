@@ -43,7 +43,7 @@ def draw_all(flags):
         points = runs.groups(rows, lambda run: (*plotting.series_of(run), run.flags.beta))
         shown = [mine[0][0] for mine in points.values()]
         positions = test_positions(shown[0].flags.num_balls, shown[0].flags.friction)
-        lines = [(f"{plotting.label_of(*plotting.series_of(run))}, β = {run.flags.beta:g}",
+        lines = [(plotting.wrapped(f"{plotting.label_of(*plotting.series_of(run))}, β = {run.flags.beta:g}", 36),
                   run.vae.decode(run.vae.encode_positions(positions)[0]), run.vae.sample(IMAGES)) for run in shown]
         steps = ", ".join(f"{step:,}" for step in sorted({run.step for run in shown}))
         title = f"Reconstructions and samples: {plotting.data_set(shown[0].flags)}, step {steps}"

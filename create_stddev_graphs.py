@@ -25,7 +25,7 @@ def draw(title, measured, published):
 
     measured: (run, object with sorted stddev) each. published: beta -> 2016's sorted stddev, None where hidden.
     """
-    figure = plotting.figure(figsize=(7, 4.8))
+    figure = plotting.figure(figsize=(7, 5.4))
     axes = figure.add_subplot()
     ours, theirs = {}, []
     colours = plotting.colours_of(run.flags.beta for run, _ in measured)
@@ -47,7 +47,7 @@ def draw(title, measured, published):
     axes.set_xlim(left=0.5)
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.25)
-    axes.legend(handles=[*ours.values(), *theirs], fontsize=8, ncols=2, loc="lower right")
+    plotting.legend(figure, [*ours.values(), *theirs], 2)
     return figure
 
 

@@ -53,7 +53,7 @@ def draw(title, curves, floor):
     for axis in panels:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=4, fontsize=9)
+    plotting.legend(figure, list(handles.values()), len(models))
     figure.suptitle(title, fontsize=11)
     return figure
 

@@ -84,17 +84,18 @@ def colours():
     return colormaps["RdBu_r"].with_extremes(bad="0.75")
 
 
-SIDE, GAP, LEFT, RIGHT, TOP, FOOT = 2.0, 0.3, 0.75, 1.3, 0.7, 0.6  # of draw_maps, in inches
+SIDE, GAP, LEFT, RIGHT, FOOT = 2.0, 0.3, 0.75, 1.3, 0.6  # of draw_maps, in inches
 
 
 def draw_maps(title, maps, texts):
     """Response maps [latents, rows, columns] by kind, on one colour scale, with a text over each latent's."""
     columns = min(5, len(texts))
     blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
+    head = 0.36 + 0.17 * (title.count("\n") + 1)
     above = 0.28 + 0.17 * texts[0].count("\n")
     block = above + len(maps) * (SIDE + 0.45)
     sketch = 1.3 * (len(maps) > 1)
-    width, height = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT, TOP + blocks * block + FOOT + sketch
+    width, height = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT, head + blocks * block + FOOT + sketch
     figure = plotting.figure(figsize=(width, height), layout="none")
     limit = max(centred(values)[1] for values in maps.values())
 
@@ -104,7 +105,7 @@ def draw_maps(title, maps, texts):
     for number, text in enumerate(texts):
         row, column = divmod(number, columns)
         for place, (kind, values) in enumerate(maps.items()):
-            left, top = LEFT + column * (SIDE + GAP), TOP + row * block + above + place * (SIDE + 0.45)
+            left, top = LEFT + column * (SIDE + GAP), head + row * block + above + place * (SIDE + 0.45)
             axis = figure.add_axes((left / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height))
             low, high = EXTENT[kind]
             image = axis.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit,

@@ -4,6 +4,8 @@
 """
 import collections
 import os
+import re
+import textwrap
 import time
 
 import numpy as np
@@ -106,6 +108,18 @@ def label_of(model, variant):
 def beta_of(run):
     """A run's beta, and how the run differs besides, for a legend."""
     return f"β = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
+
+
+def wrapped(text, width):
+    """A text in lines of at most so many characters, none of which begins with a number."""
+    glue = "\N{NO-BREAK SPACE}"
+    return "\n".join(textwrap.wrap(re.sub(r" (?=\d)", glue, text), width)).replace(glue, " ")
+
+
+def legend(figure, handles, columns):
+    """A legend below a figure's axes, where it hides nothing. handles: with their labels."""
+    figure.legend(handles, [wrapped(handle.get_label(), 44) for handle in handles], loc="outside lower center",
+                  ncols=columns, fontsize=9)
 
 
 def draw_line(axes, rows, key, label, error, number):

@@ -162,11 +162,12 @@ def annealed(found):
             measured = [found.scores[run.name] for run in group]
             rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}",
                          ", ".join(str(run.flags.seed) for run in group),
+                         ", ".join(f"{step:,}" for step in sorted({run.step for run in group})),
                          spread([numbers["active_latents"] for numbers in measured], 0),
                          *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers])
                            for key in ("axis_score", "mig", "change_accuracy")),
                          spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
-    return table(["model", "data", "final β", "seeds", "active latents",
+    return table(["model", "data", "final β", "seeds", "step", "active latents",
                   *(METRICS[key].title for key in ("axis_score", "mig", "change_accuracy")),
                   "reconstruction loss"], rows)
 

@@ -26,8 +26,8 @@ def lines_of(axes):
     return {line.get_label(): line.get_xydata() for line in axes.get_lines() if not line.get_label().startswith("_")}
 
 
-def legend_of(axes):
-    return [text.get_text() for text in axes.get_legend().get_texts()]
+def legend_of(figure):
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def dots_of(axes):
@@ -59,7 +59,7 @@ def test_error_graph():
     np.testing.assert_allclose(dots_of(axes)[:4, 1] + floor, [22.1, 26, 23.1, 27])  # every seed
     assert {bars[name][0].get_color() for name in bars} == {"#D55E00", "#009E73"}
     assert "nats" in axes.get_ylabel() and axes.get_xlabel() == "β" and axes.get_yscale() == "log"
-    assert set(legend_of(axes)) == {*bars, "conv, 2016", "all_conv, 2016"}
+    assert set(legend_of(figure)) == {*bars, "conv, 2016", "all_conv, 2016"}
 
 
 def test_stddev_graph():
@@ -71,7 +71,7 @@ def test_stddev_graph():
     for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
         assert drawn.count(expected) == 1
     np.testing.assert_allclose(lines_of(axes)["β = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
-    assert len(legend_of(axes)) == 3 and axes.get_xlabel() and axes.get_ylabel()
+    assert len(legend_of(figure)) == 3 and axes.get_xlabel() and axes.get_ylabel()
 
 
 def score(value, **more):

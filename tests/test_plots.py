@@ -38,6 +38,8 @@ UNTRAINED = {  # name -> flags
     "model_tiny_num_balls_1_beta_4.0": ["--model=tiny", "--beta=4"],
     "model_tiny_num_balls_1_beta_4.0_lr_0.0001": ["--model=tiny", "--beta=4", "--lr=0.0001"],
     "model_tiny_num_balls_2_beta_0.1": ["--model=tiny", "--num_balls=2"],
+    "model_tiny_num_balls_2_beta_0.1_beta_start_36.0_beta_steps_40000_lr_0.0002_weight_init_0.05": [
+        "--model=tiny", "--num_balls=2", "--beta_start=36", "--beta_steps=40000", "--lr=0.0002", "--weight_init=0.05"],
     "model_tiny_num_balls_1_beta_0.1_friction": ["--model=tiny", "--friction"]}
 DATA = "one_ball", "two_ball", "one_ball_friction"
 
@@ -113,6 +115,8 @@ def test_every_figure_shows_something_and_knows_its_runs(store):
     for path in store.figures.glob("*.png"):
         image = cv2.imread(str(path))
         assert image.std() > 8 and len(np.unique(image[::9, ::5].reshape(-1, 3), axis=0)) > 10, path
+        edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+        assert (edge == 255).all(), f"{path}: a text is cut"
         text = Image.open(path).text
         shown = text["run"].split(", ")
         assert set(shown) <= names, path
@@ -134,7 +138,7 @@ def test_runs_that_differ_in_one_flag_are_kept_apart(store):
     lines = plotting.series([(run, losses[run.name]) for run in shown])
     assert list(lines) == [("tiny", ""), ("tiny", "lr 0.0001")]
     figure = create_error_graph.draw("", [(run, losses[run.name]) for run in shown], {})
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["tiny", "tiny, lr 0.0001"]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["tiny", "tiny, lr 0.0001"]
 
 
 # Heat maps

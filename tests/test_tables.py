@@ -69,8 +69,9 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
                     {"name": f"{name}_beta_start_45.0_seed_4", "model": "conv", "beta_start": 45.0, "seed": 4},
                     {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0})
     assert tables.annealed(found)[2:] == [
-        "| conv, constant β | one ball | 1 | 0, 1 | 3 | 0.00 to 0.10 | 0.00 to 0.10 | 0.00 to 0.10 | 22.00 to 23.00 |",
-        "| conv, annealed from β 45 | one ball | 1 | 4 | 3 | 0.20 | 0.20 | 0.20 | 24.00 |"]
+        "| conv, constant β | one ball | 1 | 0, 1 | 10 | 3"
+        " | 0.00 to 0.10 | 0.00 to 0.10 | 0.00 to 0.10 | 22.00 to 23.00 |",
+        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 3 | 0.20 | 0.20 | 0.20 | 24.00 |"]
 
 
 def test_tolerances(results):
