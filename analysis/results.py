@@ -43,6 +43,13 @@ class Results:
             found.setdefault((data_set(run.flags), run.flags.model, run.variant, run.flags.beta), []).append(run)
         return found
 
+    def compared(self):
+        """The points of annealed runs, and those of constant beta and the same final beta beside them: (key, runs)."""
+        points = self.points()
+        annealed = {(data, model, beta) for (data, model, _, beta), group in points.items()
+                    if getattr(group[0].flags, "beta_start", None)}
+        return [(key, group) for key, group in points.items() if (key[0], key[1], key[3]) in annealed]
+
     def sweep(self):
         """The runs of 2016's experiments, all seeds of each: [(run of seed 0, runs of other seeds)]."""
         points = list(self.points().values())

@@ -29,6 +29,10 @@ FLAGS = (
 NONE = "–"
 
 
+ALIGNMENT = "axis_score", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
+LAST_STEPS = 5000  # that a loss of annealed_seeds is the mean over
+
+
 def of_2016(quantity, run):
     """2016's number of a run, or None."""
     return runs.published_for(quantity, run).get(run.flags.model, {}).get(str(run.flags.beta))
@@ -154,32 +158,46 @@ def reproduced(found):
 
 def annealed(found):
     """README's table of what annealing changes, over seeds: annealed runs, and those of constant beta beside them."""
-    points, rows = found.points(), []
-    compared = {(data, model, beta) for (data, model, _, beta), group in points.items()
-                if getattr(group[0].flags, "beta_start", None)}
-    for (data, model, variant, beta), group in points.items():
-        if (data, model, beta) in compared:
-            measured = [found.scores[run.name] for run in group]
-            rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}",
-                         ", ".join(str(run.flags.seed) for run in group),
-                         ", ".join(f"{step:,}" for step in sorted({run.step for run in group})),
-                         spread([numbers["active_latents"] for numbers in measured], 0),
-                         *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers])
-                           for key in ("axis_score", "mig", "change_accuracy")),
-                         spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
+    rows = []
+    for (data, model, variant, beta), group in found.compared():
+        measured = [found.scores[run.name] for run in group]
+        rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}",
+                     ", ".join(str(run.flags.seed) for run in group),
+                     ", ".join(f"{step:,}" for step in sorted({run.step for run in group})),
+                     spread([numbers["active_latents"] for numbers in measured], 0),
+                     *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers]) for key in ALIGNMENT),
+                     spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
     return table(["model", "data", "final β", "seeds", "step", "active latents",
-                  *(METRICS[key].title for key in ("axis_score", "mig", "change_accuracy")),
+                  *(METRICS[key].title for key in ALIGNMENT),
                   "reconstruction loss"], rows)
 
 
+def annealed_seeds(found):
+    """The same runs one by one, with the losses of their last steps, where beta did not change during these."""
+    rows = []
+    for (data, model, variant, beta), group in found.compared():
+        for run in group:
+            last = np.array([row for row in tables.read_losses(run.path)[0] if row[0] > run.step - LAST_STEPS])
+            reconstruction, kl = last[:, 1:3].mean(axis=0)
+            steady = (last[:, 4:] == beta).all()
+            numbers = found.scores[run.name]
+            rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
+                         *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + kl)),
+                         numbers["active_latents"],
+                         *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ALIGNMENT)])
+    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "sum", "active",
+                  *(METRICS[key].title for key in ALIGNMENT)], rows)
+
+
 def spread(values, digits=2):
-    """The least and the largest of some numbers."""
-    ends = [f"{end(values):.{digits}f}" for end in (min, max)] if values else [NONE]
-    return " to ".join(dict.fromkeys(ends))
+    """The least and the largest of some numbers; before them, of more than two, the median."""
+    ends = " to ".join(dict.fromkeys(f"{end(values):.{digits}f}" for end in (min, max))) if values else NONE
+    return f"{np.median(values):.{digits}f} ({ends})" if len(values) > 2 and " to " in ends else ends
 
 
 TABLES = {  # file > name of its markers > what makes the lines
-    "RESULTS.md": {"results": results, "tolerances": tolerances, "heat_maps": heat_maps,
+    "RESULTS.md": {"annealed_seeds": annealed_seeds, "results": results, "tolerances": tolerances,
+                   "heat_maps": heat_maps,
                    "scores_of_one_ball": functools.partial(scores, data="one ball"),
                    "scores_of_two_balls": functools.partial(scores, data="two balls")},
     "README.md": {"reproduced": reproduced, "annealed": annealed}}
