@@ -28,17 +28,17 @@ def draw(title, measured, published):
     figure = plotting.figure(figsize=(7, 5.4))
     axes = figure.add_subplot()
     ours, theirs = {}, []
-    colours = plotting.colours_of(run.flags.beta for run, _ in measured)
     for run, numbers in measured:
         label = plotting.beta_of(run)
         (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker="o", markersize=3,
-                            linewidth=1, color=colours[run.flags.beta], linestyle=":" if run.variant else "-")
+                            linewidth=1, color=plotting.colour_of_beta(run.flags.beta),
+                            linestyle=":" if run.variant else "-")
         ours.setdefault(label, line).set_label(label)
-    for beta in colours:
+    for beta in sorted({run.flags.beta for run, _ in measured}):
         if str(beta) in published:
             old = np.array(published[str(beta)], float)
-            theirs += axes.plot(np.arange(1, len(old) + 1), old, "--s", color=colours[beta], markersize=5,
-                                markerfacecolor="none", linewidth=0.9, label=f"β = {beta:g}, 2016")
+            theirs += axes.plot(np.arange(1, len(old) + 1), old, "--s", color=plotting.colour_of_beta(beta),
+                                markersize=5, markerfacecolor="none", linewidth=0.9, label=f"β = {beta:g}, 2016")
     axes.axhline(loader.ACTIVE_BELOW, color="0.7", linewidth=0.8, zorder=0)
     axes.annotate(f"active below {loader.ACTIVE_BELOW}", (1, loader.ACTIVE_BELOW), (-3, -10), ha="right",
                   xycoords=("axes fraction", "data"), textcoords="offset points", color="0.45", fontsize=8)

@@ -36,13 +36,12 @@ def curve(path):
 def draw(title, curves, floor):
     """curves: (run, steps, losses) each. floor: nats per image."""
     models = runs.groups(curves, lambda run: run.flags.model)
-    colours = plotting.colours_of(run.flags.beta for run, *_ in curves)
     figure = plotting.figure(figsize=(4 * len(models) + 0.8, 4.4))
     panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
     for axis, (model, rows) in zip(panels, models.items(), strict=True):
         for run, steps, losses in rows:
             label = plotting.beta_of(run)
-            axis.plot(steps, losses - floor, color=colours[run.flags.beta], linewidth=1,
+            axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
                       linestyle="--" if run.variant else "-", label=label)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")

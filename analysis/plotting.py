@@ -25,10 +25,10 @@ def colour_of(model):
     return MODELS[model].colour if model in MODELS else OTHER_COLOUR
 
 
-def colours_of(betas):
-    """beta -> its colour, in their order, from dark to light."""
-    betas = sorted(set(betas))
-    return dict(zip(betas, colormaps["plasma"](np.linspace(0, 0.85, len(betas))), strict=True))
+def colour_of_beta(beta):
+    """The same in every figure: dark blue for 0.1, red for 40, along the logarithm."""
+    place = np.clip(np.log(max(beta, 1e-9) / 0.1) / np.log(40 / 0.1), 0, 1)
+    return 0.8 * np.array(colormaps["turbo"](0.05 + 0.9 * place)[:3])  # darker: its green is hard to see on white
 
 
 def figure(**kwargs):
@@ -133,7 +133,7 @@ def draw_line(axes, rows, key, label, error, number):
     look = {"color": colour_of(model), "linestyle": (0, (4, 2)) if variant else "-"}
     marker = {"marker": "D" if variant else "o", "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})
-    aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
+    aside = 1 + 0.03 * ((number + 1) // 2) * (-1) ** number
     axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
                   [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
     axes.plot([run.flags.beta * aside for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
