@@ -63,7 +63,8 @@ STARTS = {"aligned": rotated(0), "rotated_15": rotated(15), "rotated_45": rotate
 
 
 def supervise(flags, code, steps):
-    """A model whose first latents' means are near a code: positions [n, 1, 2] -> [n, latents of it]."""
+    """A model whose first latents' means are near a code, positions [n, 1, 2] -> [n, latents of it], and whose others
+    say nothing."""
     model = checkpoints.new_model(flags)
     optimizer = main.new_optimizer(flags, model)
 
@@ -74,7 +75,8 @@ def supervise(flags, code, steps):
         with tf.GradientTape() as tape:
             reconstruction, kl = model.losses(images, noise)
             mean, _ = model.encode(images)
-            pull = tf.reduce_mean(tf.reduce_sum((mean[:, :target.shape[1]] - target) ** 2, axis=1))
+            target = tf.pad(target, ((0, 0), (0, model.latents - target.shape[1])))
+            pull = tf.reduce_mean(tf.reduce_sum((mean - target) ** 2, axis=1))
             loss = main.objective(flags, model, reconstruction, kl, step) + flags.batch_size * PULL * pull
         optimizer.apply(tape.gradient(loss, model.variables))
         return pull
