@@ -177,9 +177,9 @@ def annealed_seeds(found):
     rows = []
     for (data, model, variant, beta), group in found.compared():
         for run in group:
-            last = np.array([row for row in tables.read_losses(run.path)[0] if row[0] > run.step - LAST_STEPS])
-            reconstruction, kl = last[:, 1:3].mean(axis=0)
-            steady = (last[:, 4:] == beta).all()
+            last = [row for row in tables.read_losses(run.path)[0] if row[0] > run.step - LAST_STEPS]
+            reconstruction, kl = np.mean([row[1:3] for row in last], axis=0)
+            steady = {row[4] for row in last if len(row) > 4} <= {beta}
             numbers = found.scores[run.name]
             rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
                          *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + kl)),
