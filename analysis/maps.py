@@ -90,56 +90,64 @@ SIDE, GAP, LEFT, RIGHT, FOOT = 2.0, 0.3, 0.75, 1.3, 0.6  # of draw_maps, in inch
 def draw_maps(title, maps, texts):
     """Response maps [latents, rows, columns] by kind, on one colour scale, with a text over each latent's."""
     columns = min(5, len(texts))
-    blocks = -(-len(texts) // columns)  # rows of latents; each has a row of axes for every kind of map
+    blocks = -(-len(texts) // columns)  # rows of latents; each has a row of squares for every kind of map
     head = 0.36 + 0.17 * (title.count("\n") + 1)
     above = 0.28 + 0.17 * texts[0].count("\n")
     block = above + len(maps) * (SIDE + 0.45)
     sketch = 1.3 * (len(maps) > 1)
     width, height = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT, head + blocks * block + FOOT + sketch
-    figure = plotting.figure(figsize=(width, height), layout="none")
+    figure, axes = plotting.sheet(title, width, height)
     limit = max(centred(values)[1] for values in maps.values())
-
-    def write(x, y, text, fontsize=9, **kwargs):  # in inches from the upper left; faster than titles and labels of axes
-        figure.text(x / width, 1 - y / height, text, fontsize=fontsize, ha="center", **kwargs)
-
+    write = functools.partial(axes.text, ha="center", va="center", fontsize=9)
     for number, text in enumerate(texts):
         row, column = divmod(number, columns)
-        for place, (kind, values) in enumerate(maps.items()):
-            left, top = LEFT + column * (SIDE + GAP), head + row * block + above + place * (SIDE + 0.45)
-            axis = figure.add_axes((left / width, 1 - (top + SIDE) / height, SIDE / width, SIDE / height))
-            low, high = EXTENT[kind]
-            image = axis.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit,
-                                extent=(low, high, high, low))
-            difference = "d" * (kind == "separation")
-            axis.set(xticks=TICKS[kind], yticks=TICKS[kind])
-            axis.tick_params(labelsize=8, length=2, labelleft=column == 0)
-            write(left + SIDE / 2, top + SIDE + 0.2, f"{difference}x", va="top")
-            if column == 0:
-                write(left - 0.28, top + SIDE / 2, f"{kind}'s {difference}y" if kind != "ball" else "y", va="center",
-                      rotation=90)
-            if place == 0:
-                write(left + SIDE / 2, top - 0.07, text, va="bottom")
+        left, top = LEFT + column * (SIDE + GAP), head + row * block + above
+        write(left + SIDE / 2, top - 0.07, text, va="bottom")
+        for kind, values in maps.items():
+            image = axes.imshow(centred(values[number])[0], cmap=colours(), vmin=-limit, vmax=limit, aspect="auto",
+                                extent=(left, left + SIDE, top + SIDE, top))
+            draw_scale(axes, left, top, kind, labelled=column == 0)
+            top += SIDE + 0.45
     bar = figure.add_axes((1 - (RIGHT - 0.3) / width, 0.5 - 0.9 / height, 0.15 / width, 1.8 / height))
     figure.colorbar(image, cax=bar, label="posterior mean, centred")
-    write(width / 2, 0.12, title, 11, va="top")
     write(width / 2, height - sketch - 0.12, CAPTION[len(maps)], va="bottom")
     if sketch:
-        draw_factors(figure, width, height)
+        draw_factors(axes, width, height)
     return figure
 
 
-def draw_factors(figure, width, height):
-    """At the foot of a figure, a sketch of the factors of two balls: two images that differ in one of them."""
+def draw_scale(axes, left, top, kind, labelled):
+    """Frame, ticks and names of a map's x and, where labelled, y."""
+    plotting.frame(axes, left, top, SIDE)
+    low, high = EXTENT[kind]
+    ticks = np.array(TICKS[kind])
+    places = (ticks - low) / (high - low) * SIDE
+    axes.vlines(left + places, top + SIDE, top + SIDE + 0.03, color="black", linewidth=0.8)
+    axes.hlines(top + places, left - 0.03, left, color="black", linewidth=0.8)
+    difference = "d" * (kind == "separation")
+    for place, tick in zip(places, ticks, strict=True):
+        axes.text(left + place, top + SIDE + 0.06, f"{tick}", fontsize=8, ha="center", va="top")
+        if labelled:
+            axes.text(left - 0.06, top + place, f"{tick}", fontsize=8, ha="right", va="center")
+    axes.text(left + SIDE / 2, top + SIDE + 0.2, f"{difference}x", fontsize=9, ha="center", va="top")
+    if labelled:
+        name = "y" if kind == "ball" else f"{kind}'s {difference}y"
+        axes.text(left - 0.36, top + SIDE / 2, name, fontsize=9, ha="center", va="center", rotation=90)
+
+
+def draw_factors(axes, width, height):
+    """At the foot of a sheet, the factors of two balls: two images each that differ in one of them."""
     pairs = {"centroid x": ((3, 3.6, 3, 6.4), (7, 3.6, 7, 6.4)), "centroid y": ((3.6, 3, 6.4, 3), (3.6, 7, 6.4, 7)),
              "dx² − dy²": ((5, 2.6, 5, 7.4), (2.6, 5, 7.4, 5)), "2 dx dy": ((3.3, 6.7, 6.7, 3.3), (3.3, 3.3, 6.7, 6.7))}
+    side, top = 0.9, height - 1
     for number, (name, both) in enumerate(pairs.items()):
         for end, balls in enumerate(both):
             left = width * (number + 0.08 + 0.45 * end) / len(pairs)
-            axis = figure.add_axes((left / width, 0.1 / height, 0.9 / width, 0.9 / height), xlim=(0, 10), ylim=(10, 0),
-                                   xticks=[], yticks=[])
+            plotting.frame(axes, left, top, side)
             for x, y in zip(balls[::2], balls[1::2], strict=True):
-                axis.add_patch(Circle((x, y), 1.2, color="0.2"))
-            axis.set_title(f"{name}: {'high' if end else 'low'}", fontsize=8, pad=3)
+                axes.add_patch(Circle((left + x / 10 * side, top + y / 10 * side), 0.12 * side, color="0.2"))
+            axes.text(left + side / 2, top - 0.04, f"{name}: {'high' if end else 'low'}", fontsize=8, ha="center",
+                      va="bottom")
 
 
 def ranges(vae, latents):

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Rectangle
 from matplotlib.ticker import LogLocator
 
 from analysis import runs
@@ -36,8 +37,23 @@ def figure(**kwargs):
     return Figure(**{"layout": "constrained", **kwargs})
 
 
+def sheet(title, width, height):
+    """A figure and its one axes, of inches from the upper left corner. (For many images: drawing as many axes takes
+    seconds.)"""
+    drawn = figure(figsize=(width, height), layout="none")
+    axes = drawn.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    axes.axis("off")
+    axes.text(width / 2, 0.1, title, fontsize=12, ha="center", va="top")
+    return drawn, axes
+
+
+def frame(axes, left, top, side):
+    """A square's edge on a sheet."""
+    axes.add_patch(Rectangle((left, top), side, side, fill=False, linewidth=0.8))
+
+
 class Tiles:
-    """A figure of square images in rows, without ticks, all in one axes: of as many axes, matplotlib takes seconds.
+    """A sheet of square images in rows, without ticks.
 
     widths: of a row's tiles and gaps, in sides; a gap is negative. side, left (margin for labels), row_gap, top: in
     inches.
@@ -49,10 +65,7 @@ class Tiles:
         self.rights = [edge + side * wide for edge, wide in zip(edges, widths, strict=False) if wide > 0]
         self.tops, self.side = top + (side + row_gap) * np.arange(rows), side
         width, height = edges[-1] + 0.1, top + rows * (side + row_gap) + 0.1
-        self.figure = figure(figsize=(width, height), layout="none")
-        self.axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
-        self.axes.axis("off")
-        self.axes.text(width / 2, 0.08, title, fontsize=12, ha="center", va="top")
+        self.figure, self.axes = sheet(title, width, height)
 
     def show(self, row, tile, image, limits=(0, 1), cmap="gray"):
         """Draw an image [rows, columns], whose limits are the first and last colour."""
