@@ -105,7 +105,8 @@ def seed_at(flags, purpose, step):
 def make_train_steps(flags, model, optimizer, xla):
     """The graph of many steps: (positions [STEPS_PER_CALL, batch, balls, 2], first step, count) -> reconstruction and
     kl of each step, [STEPS_PER_CALL] each."""
-    apply = tf.function(lambda gradients: optimizer.apply(gradients), jit_compile=xla == "adam")
+    apply = tf.function(lambda gradients: optimizer.apply(gradients), jit_compile=xla == "adam", autograph=False)
+    one_step = tf.autograph.experimental.do_not_convert(train_step)  # or AutoGraph rewrites all of it, for a second
 
     @tf.function(jit_compile=xla == "on", input_signature=[
         tf.TensorSpec((data.STEPS_PER_CALL, flags.batch_size, flags.num_balls, 2), tf.float32),
@@ -114,7 +115,7 @@ def make_train_steps(flags, model, optimizer, xla):
         terms = tf.TensorArray(tf.float32, data.STEPS_PER_CALL, element_shape=(2,))
         for i in tf.range(count):
             step = first + tf.cast(i, tf.int64)
-            terms = terms.write(i, tf.stack(train_step(flags, model, positions[i], step, apply)))
+            terms = terms.write(i, tf.stack(one_step(flags, model, positions[i], step, apply)))
         return tf.unstack(terms.stack(), axis=1)
 
     return train_steps
