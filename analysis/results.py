@@ -3,6 +3,8 @@
     found = Results.read(train_dir, figures)
 """
 import dataclasses
+import glob
+import os
 
 import numpy as np
 
@@ -20,6 +22,7 @@ class Results:
     stddevs: dict
     scores: dict
     heat_maps: dict
+    starts: dict  # model -> seed -> start -> beta -> object, of benchmarks/starts.py
 
     @classmethod
     def read(cls, train_dir, figures):
@@ -32,7 +35,9 @@ class Results:
         missing = [name for name in found if not all(name in objects for objects in numbers[:3])]
         if missing:
             process.refuse(f"--figures: {figures} does not show {', '.join(missing)}; draw the runs first")
-        return cls(found, *numbers)
+        files = map(os.path.basename, sorted(glob.glob(os.path.join(glob.escape(str(figures)), "starts_*.json"))))
+        starts = {file[len("starts_"):-len(".json")]: runs.read_numbers(figures, file) for file in files}
+        return cls(found, *numbers, starts)
 
     def points(self):
         """(data set, model, variant, beta) -> its runs by seed: data sets by balls, models in their order, plain runs

@@ -189,6 +189,20 @@ def annealed_seeds(found):
                   *(METRICS[key].title for key in ALIGNMENT)], rows)
 
 
+def starts(found):
+    """What became of the codes of benchmarks/starts.py, a value a seed."""
+    asked = {"loss": lambda end, beta: end["reconstruction"] + beta * end["kl"],
+             "SAP score": lambda end, beta: end["axis_score"], "linear R²": lambda end, beta: np.mean(end["r2"])}
+    rows, betas = [], []
+    for model, seeds in found.starts.items():
+        for start, ends in next(iter(seeds.values())).items():
+            betas = [*ends]
+            rows += [[model, start.replace("_", " ") + "°" * start.startswith("rotated"), what, *(
+                ", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in seeds.values())
+                for beta in betas)] for what, value in asked.items()]
+    return table(["model", "start", "after it", *(f"β {float(beta):g}" for beta in betas)], rows)
+
+
 def spread(values, digits=2):
     """The least and the largest of some numbers; before them, of more than two, the median."""
     ends = " to ".join(dict.fromkeys(f"{end(values):.{digits}f}" for end in (min, max))) if values else NONE
@@ -196,7 +210,7 @@ def spread(values, digits=2):
 
 
 TABLES = {  # file > name of its markers > what makes the lines
-    "RESULTS.md": {"annealed_seeds": annealed_seeds, "results": results, "tolerances": tolerances,
+    "RESULTS.md": {"annealed_seeds": annealed_seeds, "starts": starts, "results": results, "tolerances": tolerances,
                    "heat_maps": heat_maps,
                    "scores_of_one_ball": functools.partial(scores, data="one ball"),
                    "scores_of_two_balls": functools.partial(scores, data="two balls")},

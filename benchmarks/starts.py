@@ -5,11 +5,13 @@
 trains a model of one ball to a given code (the latents' means are pulled to a target, everything else as in main.py),
 then trains on without supervision at several betas, and scores the code every 1,000 steps. Codes: aligned with x and y;
 rotated by 15 and by 45 degrees; folded: x cut at its middle, its halves told apart by a third latent. Writes
-starts_<model>_seed_<n>.json, and with --draw a figure of all that is there: a row a start, a column a beta.
+starts_<model>_seed_<n>.json; with --figures=figures it draws what is there instead.
 """
+import glob
 import json
 import os
 import pathlib
+import re
 import sys
 
 import numpy as np
@@ -36,6 +38,7 @@ FLAGS = (
     Flag("figures", path, None, "draw what is in the folder into this one, and train nothing"),
 )
 BETAS = 0.1, 1.0, 4.0, 10.0
+MAPS = 4    # latents that the figure shows of a run
 PULL = 20.0  # weight of the squared distance between means and target, nats per image
 
 
@@ -131,27 +134,37 @@ def follow(place):
 
 
 def draw(flags):
-    """A row a start, a column a beta: the response maps of the active latents, and the nats under them."""
-    with open(os.path.join(flags.out, f"starts_{flags.model}_seed_{flags.seed}.json")) as file:
-        found = json.load(file)
-    figure = plotting.figure(figsize=(3.3 * len(BETAS) + 1, 1.75 * len(STARTS) + 0.9))
-    parts = figure.subfigures(len(STARTS), len(BETAS), squeeze=False)
-    for row, (start, betas) in zip(parts, found.items(), strict=True):
-        for part, (beta, result) in zip(row, betas.items(), strict=True):
-            run, last = read(result["path"]), result["points"][-1]
-            active = run.vae.active[:4]
-            axes = part.subplots(1, 4, squeeze=False)[0]
-            for axis in axes:
-                axis.axis("off")
+    """What is in the folder: the numbers at the end of every seed as starts_<model>.json, and of one seed the figure
+    starts_<model>.png: a row a start, a column a beta, the response maps of the active latents, and the nats below."""
+    found = {}
+    for file in sorted(glob.glob(os.path.join(glob.escape(flags.out), f"starts_{flags.model}_seed_*.json"))):
+        with open(file) as content:
+            found[int(re.search(r"(\d+)\.json$", file)[1])] = json.load(content)
+    if flags.seed not in found:
+        process.refuse(f"--out: {flags.out} has no starts_{flags.model}_seed_{flags.seed}.json; without --figures this "
+                       "script writes it")
+    folder.check_writable(flags.figures)
+    ends = {seed: {start: {beta: result["points"][-1] for beta, result in betas.items()}
+                   for start, betas in starts.items()} for seed, starts in found.items()}
+    folder.write_whole(os.path.join(flags.figures, f"starts_{flags.model}.json"), json.dumps(ends, indent=1) + "\n")
+
+    mine = found[flags.seed]
+    title = f"Codes put there by supervision, {flags.steps:,} steps later: {flags.model}, one ball, seed {flags.seed}"
+    tiles = plotting.Tiles(title, len(mine), ([1] * MAPS + [-0.4]) * len(BETAS), 0.8, 1.2, 0.42, 0.75)
+    for row, (start, betas) in enumerate(mine.items()):
+        tiles.label(row, start.replace("_", " ") + "°" * start.startswith("rotated"))
+        for column, (beta, result) in enumerate(betas.items()):
+            run, last, first = read(result["path"]), result["points"][-1], MAPS * column
+            if row == 0:
+                tiles.write(row, first, 0, -0.12, f"β = {float(beta):g}", fontsize=11)
+            active = run.vae.active[:MAPS]
             if len(active):
                 values, limit = maps.centred(maps.response_maps(run.vae, active)["ball"])
-                for axis, value in zip(axes, values, strict=False):
-                    axis.imshow(value, cmap=maps.colours(), vmin=-limit, vmax=limit)
-            part.suptitle(f"{start.replace('_', ' ')}, β = {float(beta):g}", fontsize=10)
-            part.supxlabel(f"{last['reconstruction']:.2f} + {last['kl']:.2f} nats, SAP {last['axis_score']:.2f}",
-                           fontsize=9)
-    runs = [read(result["path"]) for betas in found.values() for result in betas.values()]
-    plotting.save(figure, os.path.join(flags.figures, f"starts_{flags.model}.png"), runs)
+                for tile, value in enumerate(values, first):
+                    tiles.show(row, tile, value, (-limit, limit), maps.colours())
+            tiles.write(row, first, 0, 1.06, f"{last['reconstruction']:.2f} + {float(beta):g} · {last['kl']:.2f} nats, "
+                        f"SAP {last['axis_score']:.2f}", fontsize=8, va="top")
+    plotting.save(tiles.figure, os.path.join(flags.figures, f"starts_{flags.model}.png"), [])
 
 
 def run(words=None):

@@ -84,6 +84,19 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
         "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 |"]
 
 
+def test_what_became_of_starts(results, tmp_path):
+    """The loss is the reconstruction and beta times the KL: 20 + 0.1 * 10, 30 + 0.1 * 10; 20 + 4 * 10, 30 + 4 * 10."""
+    ends = {seed: {"reconstruction": first, "kl": 10, "axis_score": first / 100, "r2": [first / 100, 1]}
+            for seed, first in (("0", 20), ("1", 30))}
+    (tmp_path / "starts_conv.json").write_text(json.dumps(
+        {seed: {"rotated_15": {"0.1": end, "4.0": end}} for seed, end in ends.items()}))
+    assert tables.starts(results({"name": "model_conv_num_balls_1_beta_1.0", "model": "conv"})) == [
+        "| model | start | after it | β 0.1 | β 4 |", "|---|---|---|---|---|",
+        "| conv | rotated 15° | loss | 21.00, 31.00 | 60.00, 70.00 |",
+        "| conv | rotated 15° | SAP score | 0.20, 0.30 | 0.20, 0.30 |",
+        "| conv | rotated 15° | linear R² | 0.60, 0.65 | 0.60, 0.65 |"]
+
+
 def test_tolerances(results):
     """Losses are 22, 23 and 24, 2016's 22.16; three latents are active, of 2016's five."""
     name = "model_conv_num_balls_1_beta_0.5"
@@ -99,11 +112,11 @@ def test_tolerances(results):
 def test_tables_are_written_between_their_markers(tmp_path, capsys):
     for file, names in tables.TABLES.items():
         (tmp_path / file).write_text("before\n" + "".join(
-            f"<!-- {name} -->\nold\n<!-- end of {name} -->\n\n" for name in names) + "after\n")
+            f"<!-- {name} -->\nstale\n<!-- end of {name} -->\n\n" for name in names) + "after\n")
     call(tables.main, f"--root={tmp_path}")
     assert capsys.readouterr().out == f"{tmp_path}/RESULTS.md\n{tmp_path}/README.md\n"
     text = (tmp_path / "RESULTS.md").read_text()
-    assert text.startswith("before\n") and text.endswith("after\n") and "old" not in text
+    assert text.startswith("before\n") and text.endswith("after\n") and "stale" not in text
     assert cells(text, "results") == cells((ROOT / "RESULTS.md").read_text(), "results")
     call(tables.main, f"--root={tmp_path}")
     assert capsys.readouterr().out == ""
