@@ -67,11 +67,12 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
     name = "model_conv_num_balls_1_beta_1.0"
     found = results({"name": name, "model": "conv"}, {"name": f"{name}_seed_1", "model": "conv", "seed": 1},
                     {"name": f"{name}_beta_start_45.0_seed_4", "model": "conv", "beta_start": 45.0, "seed": 4},
-                    {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0})
+                    {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0},
+                    {"name": f"{name}_beta_start_45.0_seed_2", "model": "conv", "beta_start": 45.0, "seed": 2})
     assert tables.annealed(found)[2:] == [
-        "| conv, constant β | one ball | 1 | 0, 1 | 10 | 3"
+        "| conv, constant β | 1 | 0, 1 | 10 | 3"
         " | 0.00 to 0.10 | 0.00 to 0.10 | 0.00 to 0.10 | 22.00 to 23.00 |",
-        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 3 | 0.20 | 0.20 | 0.20 | 24.00 |"]
+        "| conv, annealed from β 45 | 1 | 4 | 10 | 3 | 0.20 | 0.20 | 0.20 | 24.00 |"]
     with open(f"{found.runs[name].path}/losses.csv", "w") as file:  # the last 5,000 steps are those after 1,000
         file.write("step,reconstruction,kl,seconds,beta\n1000,90,9,1,1\n3000,20,5,1,1\n6000,22,7,1,1\n")
     with open(f"{found.runs[f'{name}_seed_1'].path}/losses.csv", "w") as file:
@@ -81,6 +82,7 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
     assert tables.annealed_seeds(found)[2:] == [
         "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.00 | 6.00 | 27.00 | 3 | 0.00 | 0.00 | 0.00 |",
         "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 |",  # beta was falling
+        "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 |",
         "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 |"]
 
 
