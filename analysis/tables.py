@@ -27,8 +27,6 @@ FLAGS = (
     Flag("root", path, process.ROOT, "folder of RESULTS.md and README.md"),
 )
 NONE = "–"
-
-
 ALIGNMENT = "axis_score", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
 CHOICE = 0, 1, 2   # seeds that settings of annealing were chosen on
 LAST_STEPS = 5000  # that a loss of annealed_seeds is the mean over
@@ -158,22 +156,20 @@ def reproduced(found):
 
 
 def annealed(found):
-    """README's table of what annealing changes on one ball: runs of constant beta, and annealed ones of the seeds that
-    the choice of their settings did not see."""
+    """README's table: on one ball, runs of constant beta, and annealed ones of seeds not in CHOICE."""
     rows = []
     for (data, model, variant, beta), group in found.compared():
         group = [run for run in group if not variant or run.flags.seed not in CHOICE]
         if data != "one ball" or not group:
             continue
         measured = [found.scores[run.name] for run in group]
-        rows.append([label_of(model, variant or "constant β"), f"{beta:g}",
-                     ", ".join(str(run.flags.seed) for run in group),
+        seeds = ", ".join(str(run.flags.seed) for run in group)
+        rows.append([label_of(model, variant or "constant β"), f"{beta:g}", seeds,
                      ", ".join(f"{step:,}" for step in sorted({run.step for run in group})),
                      spread([numbers["active_latents"] for numbers in measured], 0),
                      *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers]) for key in ALIGNMENT),
                      spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
-    return table(["one ball", "final β", "seeds", "step", "active latents",
-                  *(METRICS[key].title for key in ALIGNMENT),
+    return table(["one ball", "final β", "seeds", "step", "active latents", *(METRICS[key].title for key in ALIGNMENT),
                   "reconstruction loss"], rows)
 
 
@@ -190,21 +186,21 @@ def annealed_seeds(found):
                          *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + kl)),
                          numbers["active_latents"],
                          *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ALIGNMENT)])
-    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "sum", "active",
-                  *(METRICS[key].title for key in ALIGNMENT)], rows)
+    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "sum", "active", *(
+        METRICS[key].title for key in ALIGNMENT)], rows)
 
 
 def starts(found):
     """What became of the codes of benchmarks/starts.py, a value a seed."""
-    asked = {"loss": lambda end, beta: end["reconstruction"] + beta * end["kl"],
-             "SAP score": lambda end, beta: end["axis_score"], "linear R²": lambda end, beta: np.mean(end["r2"])}
-    rows, betas = [], []
+    rows, betas, asked = [], [], {
+        "loss": lambda end, beta: end["reconstruction"] + beta * end["kl"],
+        "SAP score": lambda end, beta: end["axis_score"], "linear R²": lambda end, beta: np.mean(end["r2"])}
     for model, seeds in found.starts.items():
         for start, ends in next(iter(seeds.values())).items():
             betas = [*ends]
-            rows += [[model, start.replace("_", " ") + "°" * start.startswith("rotated"), what, *(
-                ", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in seeds.values())
-                for beta in betas)] for what, value in asked.items()]
+            name = start.replace("_", " ") + "°" * start.startswith("rotated")
+            rows += [[model, name, what, *(", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in
+                      seeds.values()) for beta in betas)] for what, value in asked.items()]
     return table(["model", "start", "after it", *(f"β {float(beta):g}" for beta in betas)], rows)
 
 
@@ -216,8 +212,7 @@ def spread(values, digits=2):
 
 TABLES = {  # file > name of its markers > what makes the lines
     "RESULTS.md": {"annealed_seeds": annealed_seeds, "starts": starts, "results": results, "tolerances": tolerances,
-                   "heat_maps": heat_maps,
-                   "scores_of_one_ball": functools.partial(scores, data="one ball"),
+                   "heat_maps": heat_maps, "scores_of_one_ball": functools.partial(scores, data="one ball"),
                    "scores_of_two_balls": functools.partial(scores, data="two balls")},
     "README.md": {"reproduced": reproduced, "annealed": annealed}}
 
