@@ -39,8 +39,8 @@ def animate(vae, latents):
     font = font_of(13)
     empty = Image.new("L", (columns * (TILE + GAP) - GAP, rows * (TILE + LINE)), 255)
     corners = [(tile % columns * (TILE + GAP), tile // columns * (TILE + LINE)) for tile in range(len(latents))]
+    draw = ImageDraw.Draw(empty)
     for latent, (left, top) in zip(latents, corners, strict=True):
-        draw = ImageDraw.Draw(empty)
         text = f"{maps.symbol(latent)}  stddev {stddev[:, latent].mean():.2f}"
         draw.text((left + 2, top + 2), text, fill=0, font=font)
         draw.line((left, top + LINE - 6, left + TILE - 1, top + LINE - 6), fill=170)

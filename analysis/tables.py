@@ -198,8 +198,7 @@ def starts(found):
     for model, seeds in found.starts.items():
         for start, ends in next(iter(seeds.values())).items():
             betas = [*ends]
-            name = start.replace("_", " ") + "°" * start.startswith("rotated")
-            rows += [[model, name, what, *(", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in
+            rows += [[model, start, what, *(", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in
                       seeds.values()) for beta in betas)] for what, value in asked.items()]
     return table(["model", "start", "after it", *(f"β {float(beta):g}" for beta in betas)], rows)
 

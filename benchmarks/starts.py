@@ -144,15 +144,17 @@ def draw(flags):
         process.refuse(f"--out: {flags.out} has no starts_{flags.model}_seed_{flags.seed}.json; without --figures this "
                        "script writes it")
     folder.check_writable(flags.figures)
-    ends = {seed: {start: {beta: result["points"][-1] for beta, result in betas.items()}
+    names = {start: start.replace("_", " ") + "°" * start.startswith("rotated") for start in STARTS}
+    ends = {seed: {names[start]: {beta: result["points"][-1] for beta, result in betas.items()}
                    for start, betas in starts.items()} for seed, starts in found.items()}
     folder.write_whole(os.path.join(flags.figures, f"starts_{flags.model}.json"), json.dumps(ends, indent=1) + "\n")
 
     mine = found[flags.seed]
-    title = f"Codes put there by supervision, {flags.steps:,} steps later: {flags.model}, one ball, seed {flags.seed}"
+    steps = max(end["step"] for betas in ends[flags.seed].values() for end in betas.values())
+    title = f"Codes put there by supervision, {steps:,} steps later: {flags.model}, one ball, seed {flags.seed}"
     tiles = plotting.Tiles(title, len(mine), ([1] * MAPS + [-0.4]) * len(BETAS), 0.8, 1.2, 0.42, 0.75)
     for row, (start, betas) in enumerate(mine.items()):
-        tiles.label(row, start.replace("_", " ") + "°" * start.startswith("rotated"))
+        tiles.label(row, names[start])
         for column, (beta, result) in enumerate(betas.items()):
             run, last, first = read(result["path"]), result["points"][-1], MAPS * column
             if row == 0:

@@ -91,7 +91,7 @@ def test_what_became_of_starts(results, tmp_path):
     ends = {seed: {"reconstruction": first, "kl": 10, "axis_score": first / 100, "r2": [first / 100, 1]}
             for seed, first in (("0", 20), ("1", 30))}
     (tmp_path / "starts_conv.json").write_text(json.dumps(
-        {seed: {"rotated_15": {"0.1": end, "4.0": end}} for seed, end in ends.items()}))
+        {seed: {"rotated 15°": {"0.1": end, "4.0": end}} for seed, end in ends.items()}))
     assert tables.starts(results({"name": "model_conv_num_balls_1_beta_1.0", "model": "conv"})) == [
         "| model | start | after it | β 0.1 | β 4 |", "|---|---|---|---|---|",
         "| conv | rotated 15° | loss | 21.00, 31.00 | 60.00, 70.00 |",
