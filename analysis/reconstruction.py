@@ -17,9 +17,10 @@ TRAJECTORIES, FRAMES = 100, 32
 def entropy(images):
     """Cross-entropy of images with themselves, the least any model can reach; nats, summed over pixels (the last
     three axes)."""
-    p = images.astype(float)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = np.where((p > 0) & (p < 1), p * np.log(p) + (1 - p) * np.log1p(-p), 0)
+    terms = np.zeros(images.shape)
+    grey = (images > 0) & (images < 1)  # black and white ones have none
+    p = images[grey].astype(float)
+    terms[grey] = p * np.log(p) + (1 - p) * np.log1p(-p)
     return -terms.sum(axis=(-3, -2, -1))
 
 

@@ -76,7 +76,7 @@ class TrainedVAE:
 
     def decode(self, z):
         """The images of codes z [n, latents]: [n, 32, 32], from 0 to 1."""
-        return self._call(self._decode, self._checked_codes(z))[..., 0]
+        return self._call(lambda some: tf.sigmoid(self._decode(some)), self._checked_codes(z))[..., 0]
 
     def reconstruct(self, images):
         """The images decoded from the means of their posteriors: [n, 32, 32], from 0 to 1."""
@@ -89,8 +89,12 @@ class TrainedVAE:
     def reconstruction_loss(self, images, noise):
         """[n]: each image's cross-entropy with the image of a sampled code, in nats. noise: standard normal,
         [n, latents]."""
+        def loss(images, noise):
+            mean, log_variance = self._encode(images)
+            return architecture.reconstruction_loss(images, self._decode(mean + noise * tf.exp(log_variance / 2)))
+
         images = checked(images)
-        return self._call(self._reconstruction_loss, images, self._checked_codes(noise, len(images)))
+        return self._call(loss, images, self._checked_codes(noise, len(images)))
 
     @functools.cached_property
     def stddev(self):
@@ -111,7 +115,7 @@ class TrainedVAE:
         return z
 
     def _call(self, compute, *inputs):
-        """A graph's outputs over inputs [n, ...] each, BATCH at a time, in NumPy."""
+        """What is computed of inputs [n, ...] each, BATCH at a time, in NumPy."""
         n = len(inputs[0])
         if not n:  # TensorFlow convolves no empty batch: one, and none of its outputs
             inputs = [np.zeros((1, *values.shape[1:]), values.dtype) for values in inputs]
@@ -127,24 +131,16 @@ class TrainedVAE:
 
     @functools.cached_property
     def _decode(self):
-        return graph(lambda z: tf.sigmoid(self.model.decode(z)), self._codes)
-
-    @functools.cached_property
-    def _reconstruction_loss(self):
-        def loss(images, noise):
-            mean, log_variance = self.model.encode(images)
-            logits = self.model.decode(mean + noise * tf.exp(log_variance / 2))
-            return architecture.reconstruction_loss(images, logits)
-        return graph(loss, self._images, self._codes)
+        return graph(self.model.decode, self._codes)
 
     @functools.cache  # noqa: B019 - as long as the model
     def _encode_positions(self, num_balls):
         return graph(lambda positions: self.model.encode(ball_generator.render(positions)), (num_balls, 2))
 
 
-def graph(function, *shapes):
-    """A TensorFlow graph of a function of arrays [n, *shape] in float32."""
-    signature = [tf.TensorSpec((None, *shape), tf.float32) for shape in shapes]
+def graph(function, shape):
+    """A TensorFlow graph of a function of an array [n, *shape] in float32."""
+    signature = [tf.TensorSpec((None, *shape), tf.float32)]
     return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
