@@ -23,7 +23,7 @@ from training.loader import NONE_ACTIVE
 
 LATENTS, VALUES = 3, 5
 KEPT = 20  # checkpoints from which on a run has an animation
-OVERVIEW, MAPS = (0.1, 1, 8), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
+OVERVIEW, MAPS = (0.1, 1, 8, 32), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
 
 
 def rows_of(run):

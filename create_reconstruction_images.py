@@ -45,8 +45,8 @@ def draw_all(flags):
         positions = test_positions(shown[0].flags.num_balls, shown[0].flags.friction)
         lines = [(plotting.wrapped(f"{plotting.label_of(*plotting.series_of(run))}, β = {run.flags.beta:g}", 36),
                   run.vae.decode(run.vae.encode_positions(positions)[0]), run.vae.sample(IMAGES)) for run in shown]
-        steps = ", ".join(f"{step:,}" for step in sorted({run.step for run in shown}))
-        title = f"Reconstructions and samples: {plotting.data_set(shown[0].flags)}, step {steps}"
+        title = (f"Reconstructions and samples: {plotting.data_set(shown[0].flags)}, "
+                 + plotting.listed("step", [run.step for run in shown]))
         images = ball_generator.render(positions).numpy()[..., 0]
         plotting.save(draw(title, images, lines), os.path.join(flags.figures, f"reconstructions_{data}.png"), shown)
     return bool(found)

@@ -86,14 +86,18 @@ def data_set(flags):
     return f"{runs.NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
 
 
+def listed(word, values):
+    """What some runs have of a word, as "step 10", "steps 10, 20" or, of more than two, "steps 10 to 30"."""
+    values = [f"{value:,}" for value in sorted(set(values))]
+    return f"{word}{'s' * (len(values) > 1)} " + (
+        f"{values[0]} to {values[-1]}" if len(values) > 2 else ", ".join(values))
+
+
 def title(measured):
     """Of a figure of many runs: data set, steps and seeds of all. measured: (run, numbers) each."""
-    def listed(word):
-        values = sorted({numbers[word] for _, numbers in measured})
-        return f"{word}{'s' * (len(values) > 1)} {', '.join(f'{value:,}' for value in values)}"
-
+    step, seed = (listed(word, [numbers[word] for _, numbers in measured]) for word in ("step", "seed"))
     seeds = collections.Counter(series_of(run) + (run.flags.beta,) for run, _ in measured).values()
-    return (f"{data_set(measured[0][0].flags)}; {listed('step')}; {listed('seed')}"
+    return (f"{data_set(measured[0][0].flags)}; {step}; {seed}"
             + f" ({min(seeds)} to {max(seeds)} a point)" * (min(seeds) < max(seeds)))
 
 

@@ -55,6 +55,10 @@ class Results:
                     if getattr(group[0].flags, "beta_start", None)}
         return [(key, group) for key, group in points.items() if (key[0], key[1], key[3]) in annealed]
 
+    def high(self):
+        """The points of constant betas above 1."""
+        return [(key, group) for key, group in self.points().items() if key[3] > 1 and not key[2]]
+
     def sweep(self):
         """The runs of 2016's experiments, all seeds of each: [(run of seed 0, runs of other seeds)]."""
         points = list(self.points().values())
@@ -62,3 +66,8 @@ class Results:
 
     def active(self, run):
         return int((np.array(self.stddevs[run.name]["stddev"]) < ACTIVE_BELOW).sum())
+
+    @staticmethod
+    def steps(group):
+        """The steps of runs, in words."""
+        return ", ".join(f"{step:,}" for step in sorted({run.step for run in group}))

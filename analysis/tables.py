@@ -5,7 +5,6 @@
 writes each between its markers, <!-- name --> and <!-- end of name -->, and prints the files that changed. Go in: the
 JSON files among the figures, the folders under checkpoints/pretrained, published_results.json.
 """
-import functools
 import os
 import re
 import sys
@@ -29,7 +28,7 @@ FLAGS = (
 NONE = "–"
 ALIGNMENT = "axis_score", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
 CHOICE = 0, 1, 2   # seeds that settings of annealing were chosen on
-LAST_STEPS = 5000  # that a loss of annealed_seeds is the mean over
+LAST_STEPS = 5000  # that a loss of one_by_one is the mean over
 
 
 def of_2016(quantity, run):
@@ -119,17 +118,17 @@ def scores(found, data):
         for key, measured in mine.items():
             *_, variant, beta = key
             losses = [found.losses[run.name]["reconstruction_loss"] for run in points[key]]
-            rows.append([f"{label_of(model, variant)}, β {beta:g}",
+            rows.append([f"{label_of(model, variant)}, β {beta:g}", found.steps(points[key]),
                          ", ".join(str(numbers["active_latents"]) for numbers in measured),
                          ", ".join(f"{loss:.2f}" for loss in losses), *cells(measured)])
         untrained = {run.flags.seed: numbers["others"][UNTRAINED] for key, measured in mine.items()
                      for run, numbers in zip(points[key], measured, strict=True) if not key[2]}
         if untrained:
-            rows.append([f"{model}, untrained", next(iter(mine.values()))[0]["latents"], NONE,
+            rows.append([f"{model}, untrained", 0, next(iter(mine.values()))[0]["latents"], NONE,
                          *cells([untrained[seed] for seed in sorted(untrained)])])
     others = next((found.scores[group[0].name]["others"] for group in points.values()), {})
-    rows += [[what, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
-    return table(["code", "active", "reconstruction loss", *(metric.title for metric in METRICS.values())], rows)
+    rows += [[what, NONE, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
+    return table(["code", "step", "active", "reconstruction loss", *(metric.title for metric in METRICS.values())], rows)
 
 
 def heat_maps(found):
@@ -156,16 +155,15 @@ def reproduced(found):
 
 
 def annealed(found):
-    """README's table: on one ball, runs of constant beta, and annealed ones of seeds not in CHOICE."""
+    """README's table, of one ball: plain runs of beta 1, and runs annealed to it, of seeds not in CHOICE."""
     rows = []
     for (data, model, variant, beta), group in found.compared():
-        group = [run for run in group if not variant or run.flags.seed not in CHOICE]
-        if data != "one ball" or not group:
+        group = [run for run in group if not variant or run.flags.beta_start and run.flags.seed not in CHOICE]
+        if (data, beta) != ("one ball", 1) or not group:
             continue
         measured = [found.scores[run.name] for run in group]
         seeds = ", ".join(str(run.flags.seed) for run in group)
-        rows.append([label_of(model, variant or "constant β"), f"{beta:g}", seeds,
-                     ", ".join(f"{step:,}" for step in sorted({run.step for run in group})),
+        rows.append([label_of(model, variant or "constant β"), f"{beta:g}", seeds, found.steps(group),
                      spread([numbers["active_latents"] for numbers in measured], 0),
                      *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers]) for key in ALIGNMENT),
                      spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
@@ -173,21 +171,21 @@ def annealed(found):
                   "reconstruction loss"], rows)
 
 
-def annealed_seeds(found):
-    """The same runs one by one, with the losses of their last steps, where beta did not change during these."""
+def one_by_one(found, points):
+    """Runs, with the losses of their last steps, where beta did not change during these. points: as of Results."""
     rows = []
-    for (data, model, variant, beta), group in found.compared():
+    for (data, model, variant, beta), group in points:
         for run in group:
             last = [row for row in tables.read_losses(run.path)[0] if row[0] > run.step - LAST_STEPS]
             reconstruction, kl = np.mean([row[1:3] for row in last], axis=0)
             steady = {row[4] for row in last if len(row) > 4} <= {beta}
             numbers = found.scores[run.name]
             rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
-                         *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + kl)),
+                         *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + beta * kl)),
                          numbers["active_latents"],
-                         *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ALIGNMENT)])
-    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "sum", "active", *(
-        METRICS[key].title for key in ALIGNMENT)], rows)
+                         *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ("r2", *ALIGNMENT))])
+    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "loss", "active", *(
+        METRICS[key].title for key in ("r2", *ALIGNMENT))], rows)
 
 
 def starts(found):
@@ -210,9 +208,11 @@ def spread(values, digits=2):
 
 
 TABLES = {  # file > name of its markers > what makes the lines
-    "RESULTS.md": {"annealed_seeds": annealed_seeds, "starts": starts, "results": results, "tolerances": tolerances,
-                   "heat_maps": heat_maps, "scores_of_one_ball": functools.partial(scores, data="one ball"),
-                   "scores_of_two_balls": functools.partial(scores, data="two balls")},
+    "RESULTS.md": {"annealed_seeds": lambda found: one_by_one(found, found.compared()), "starts": starts,
+                   "high_betas": lambda found: one_by_one(found, found.high()),
+                   "results": results, "tolerances": tolerances, "heat_maps": heat_maps,
+                   "scores_of_one_ball": lambda found: scores(found, "one ball"),
+                   "scores_of_two_balls": lambda found: scores(found, "two balls")},
     "README.md": {"reproduced": reproduced, "annealed": annealed}}
 
 

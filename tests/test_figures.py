@@ -175,6 +175,8 @@ def test_titles():
     assert plotting.title(rows) == "two balls; steps 1,000, 2,000; seeds 0, 1"
     rows.append((run_of("conv", 0.5, num_balls=2), {"step": 1000, "seed": 0}))
     assert plotting.title(rows).endswith("seeds 0, 1 (1 to 2 a point)")
+    rows += [(run_of("conv", 1.0, seed, num_balls=2), {"step": 9000, "seed": seed}) for seed in (5, 7)]
+    assert plotting.title(rows) == "two balls; steps 1,000 to 9,000; seeds 0 to 7 (1 to 2 a point)"
     assert plotting.title_of(run_of("conv", 4.0, 3, variant="_lr_0.0001")) == (
         "conv, one ball, β = 4, lr 0.0001, step 1,000, seed 3")
     for suffix, words in (

@@ -48,14 +48,14 @@ def test_tables_show_models_and_variants_that_no_list_knows_and_a_seventh_metric
                     {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0})
     header, _, *rows = tables.scores(found, "one ball")
     assert header.endswith("| a seventh metric |")
-    assert [row.split(" | ")[:4] + [row.split(" | ")[-1]] for row in rows] == [
-        ["| conv, β 1", "3", "22.00", "0.00", "0.00 |"],
-        ["| conv, β 8", "3", "26.00", "0.40", "0.40 |"],
-        ["| conv, lr 0.0001, β 1", "3, 3", "24.00, 25.00", "0.20, 0.30", "0.20, 0.30 |"],
-        ["| conv, untrained", "4", "–", "0.01", "0.01 |"],
-        ["| gone, β 1", "3", "23.00", "0.10", "0.10 |"],
-        ["| gone, untrained", "4", "–", "0.01", "0.01 |"],
-        ["| ideal code", "–", "–", "1.00", "1.00 |"]]
+    assert [row.split(" | ")[:5] + [row.split(" | ")[-1]] for row in rows] == [
+        ["| conv, β 1", "10", "3", "22.00", "0.00", "0.00 |"],
+        ["| conv, β 8", "10", "3", "26.00", "0.40", "0.40 |"],
+        ["| conv, lr 0.0001, β 1", "10", "3, 3", "24.00, 25.00", "0.20, 0.30", "0.20, 0.30 |"],
+        ["| conv, untrained", "0", "4", "–", "0.01", "0.01 |"],
+        ["| gone, β 1", "10", "3", "23.00", "0.10", "0.10 |"],
+        ["| gone, untrained", "0", "4", "–", "0.01", "0.01 |"],
+        ["| ideal code", "–", "–", "–", "1.00", "1.00 |"]]
     assert tables.scores(found, "two balls")[2:] == tables.annealed(found)[2:] == []
     assert tables.results(found)[2:] == [
         "| conv | 1 | 1 | 22.00 ± 0.50 | – | 22.98 | -4.2 % | 1.00 | 1.98 | 3 | 3 | 7 |"]
@@ -79,11 +79,14 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
         file.write("step,reconstruction,kl,seconds,beta\n3000,20,5,1,1.5\n6000,22,7,1,1\n")
     for run in found.runs.values():
         run.step = 6000 if "beta_start" not in run.name else 10
-    assert tables.annealed_seeds(found)[2:] == [
-        "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.00 | 6.00 | 27.00 | 3 | 0.00 | 0.00 | 0.00 |",
-        "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 |",  # beta was falling
-        "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 |",
-        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 |"]
+    assert tables.one_by_one(found, found.compared())[2:] == [
+        "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.00 | 6.00 | 27.00 | 3 | 0.00 | 0.00 | 0.00 | 0.00 |",
+        "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 | 0.10 |",  # beta was falling
+        "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 | 0.40 |",
+        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 | 0.20 |"]
+    found.runs["model_conv_num_balls_1_beta_8.0"].step = 10
+    assert [row.split(" | ")[:5] for row in tables.one_by_one(found, found.high())[2:]] == [
+        ["| conv, constant β", "one ball", "8", "0", "10"]]
 
 
 def test_what_became_of_starts(results, tmp_path):
