@@ -42,15 +42,15 @@ def critical_betas(images):
     return betas[::-1], lambda others: (others - p) @ weights
 
 
-def draw(betas, code):
-    """The codes over the ball's position."""
+def draw(betas, code, linear):
+    """The codes over the ball's position. linear: share of each that is linear in x and y."""
     values = maps.over_box(code(scores.pixels_of(maps.grid_of_positions())))
-    tiles = plotting.Tiles("The codes that can appear as β falls (one ball), and below which β", 1,
+    tiles = plotting.Tiles("Codes of one ball over its x (to the right) and y (down), and the β below which each can appear", 1,
                            [1] * MOST, 1.6, 0.1, top=0.75)
     for tile, (beta, value) in enumerate(zip(betas[:MOST], values, strict=True)):
         limit = abs(value).max()
         tiles.show(0, tile, value, (-limit, limit), maps.colours())
-        tiles.write(0, tile, 0.5, -0.04, f"{beta:.1f}", ha="center", fontsize=11)
+        tiles.write(0, tile, 0.5, -0.04, f"β {beta:.1f}, {linear[tile]:.0%} linear", ha="center", fontsize=10)
     return tiles.figure
 
 
@@ -65,12 +65,13 @@ def main(words=None):
         betas, code = critical_betas(images)
         factors = metrics.factors_of(positions)[1]
         print(f"{num_balls} ball{'s' * (num_balls > 1)}: at beta 1, {(betas > 1).sum()} codes can grow")
-        for beta, linear in zip(betas[:MOST], metrics.linear_r2(factors, code(images)), strict=True):
+        linear = metrics.linear_r2(factors, code(images))
+        for beta, share in zip(betas[:MOST], linear, strict=True):
             print(f"{num_balls} ball{'s' * (num_balls > 1)}: below beta {beta:.1f}, a code that is linear in the "
-                  f"factors to {linear:.0%}")
+                  f"factors to {share:.0%}")
         if num_balls == 1:
             with process.default_style():
-                plotting.save(draw(betas, code), os.path.join(flags.figures, "critical_beta.png"), [])
+                plotting.save(draw(betas, code, linear), os.path.join(flags.figures, "critical_beta.png"), [])
     return 0
 
 

@@ -38,7 +38,7 @@ FLAGS = (
     Flag("figures", path, None, "draw what is in the folder into this one, and train nothing"),
 )
 BETAS = 0.1, 1.0, 4.0, 10.0
-MAPS = 4    # latents that the figure shows of a run
+MAPS = 3    # latents that the figure shows of a run
 PULL = 20.0  # weight of the squared distance between means and target, nats per image
 
 
@@ -135,7 +135,7 @@ def follow(place):
 
 def draw(flags):
     """What is in the folder: the numbers at the end of every seed as starts_<model>.json, and of one seed the figure
-    starts_<model>.png: a row a start, a column a beta, the response maps of the active latents, and the nats below."""
+    starts_<model>.png: a row a start, a column a beta, the response maps of the most active latents, and the loss below."""
     found = {}
     for file in sorted(glob.glob(os.path.join(glob.escape(flags.out), f"starts_{flags.model}_seed_*.json"))):
         with open(file) as content:
@@ -152,7 +152,7 @@ def draw(flags):
     mine = found[flags.seed]
     steps = max(end["step"] for betas in ends[flags.seed].values() for end in betas.values())
     title = f"Codes put there by supervision, {steps:,} steps later: {flags.model}, one ball, seed {flags.seed}"
-    tiles = plotting.Tiles(title, len(mine), ([1] * MAPS + [-0.4]) * len(BETAS), 0.8, 1.2, 0.42, 0.75)
+    tiles = plotting.Tiles(title, len(mine), ([1] * MAPS + [-0.3]) * len(BETAS), 0.72, 1.2, 0.42, 0.75)
     for row, (start, betas) in enumerate(mine.items()):
         tiles.label(row, names[start])
         for column, (beta, result) in enumerate(betas.items()):
@@ -164,8 +164,8 @@ def draw(flags):
                 values, limit = maps.centred(maps.response_maps(run.vae, active)["ball"])
                 for tile, value in enumerate(values, first):
                     tiles.show(row, tile, value, (-limit, limit), maps.colours())
-            tiles.write(row, first, 0, 1.06, f"{last['reconstruction']:.2f} + {float(beta):g} · {last['kl']:.2f} nats, "
-                        f"SAP {last['axis_score']:.2f}", fontsize=8, va="top")
+            loss = last["reconstruction"] + float(beta) * last["kl"]
+            tiles.write(row, first, 0, 1.06, f"{loss:.2f} nats, SAP {last['axis_score']:.2f}", fontsize=10, va="top")
     plotting.save(tiles.figure, os.path.join(flags.figures, f"starts_{flags.model}.png"), [])
 
 
