@@ -180,9 +180,9 @@ def one_by_one(found, points):
             reconstruction, kl = np.mean([row[1:3] for row in last], axis=0)
             steady = {row[4] for row in last if len(row) > 4} <= {beta}
             numbers = found.scores[run.name]
+            losses = reconstruction, kl, reconstruction + beta * kl
             rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
-                         *(f"{loss:.2f}" if steady else NONE for loss in (reconstruction, kl, reconstruction + beta * kl)),
-                         numbers["active_latents"],
+                         *(f"{loss:.2f}" if steady else NONE for loss in losses), numbers["active_latents"],
                          *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ("r2", *ALIGNMENT))])
     return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "loss", "active", *(
         METRICS[key].title for key in ("r2", *ALIGNMENT))], rows)

@@ -45,8 +45,8 @@ def critical_betas(images):
 def draw(betas, code, linear):
     """The codes over the ball's position. linear: share of each that is linear in x and y."""
     values = maps.over_box(code(scores.pixels_of(maps.grid_of_positions())))
-    tiles = plotting.Tiles("Codes of one ball over its x (to the right) and y (down), and the β below which each can appear", 1,
-                           [1] * MOST, 1.6, 0.1, top=0.75)
+    title = "Codes of one ball over its x (to the right) and y (down), and the β below which each can appear"
+    tiles = plotting.Tiles(title, 1, [1] * MOST, 1.6, 0.1, top=0.75)
     for tile, (beta, value) in enumerate(zip(betas[:MOST], values, strict=True)):
         limit = abs(value).max()
         tiles.show(0, tile, value, (-limit, limit), maps.colours())

@@ -135,7 +135,7 @@ def follow(place):
 
 def draw(flags):
     """What is in the folder: the numbers at the end of every seed as starts_<model>.json, and of one seed the figure
-    starts_<model>.png: a row a start, a column a beta, the response maps of the most active latents, and the loss below."""
+    starts_<model>.png: a row a start, a column a beta, response maps of the most active latents, the loss below."""
     found = {}
     for file in sorted(glob.glob(os.path.join(glob.escape(flags.out), f"starts_{flags.model}_seed_*.json"))):
         with open(file) as content:

@@ -85,8 +85,8 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
         "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 | 0.40 |",
         "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 | 0.20 |"]
     found.runs["model_conv_num_balls_1_beta_8.0"].step = 10
-    assert [row.split(" | ")[:5] for row in tables.one_by_one(found, found.high())[2:]] == [
-        ["| conv, constant β", "one ball", "8", "0", "10"]]
+    assert [row.split(" | ")[:8] for row in tables.one_by_one(found, found.high())[2:]] == [
+        ["| conv, constant β", "one ball", "8", "0", "10", "1.00", "1.00", "9.00"]]  # 1 + 8 * 1
 
 
 def test_what_became_of_starts(results, tmp_path):
