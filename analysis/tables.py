@@ -128,7 +128,7 @@ def scores(found, data):
                          *cells([untrained[seed] for seed in sorted(untrained)])])
     others = next((found.scores[group[0].name]["others"] for group in points.values()), {})
     rows += [[what, NONE, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
-    return table(["code", "step", "active", "reconstruction loss", *(metric.title for metric in METRICS.values())], rows)
+    return table(["code", "step", "active", "reconstruction loss", *(row.title for row in METRICS.values())], rows)
 
 
 def heat_maps(found):

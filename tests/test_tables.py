@@ -81,7 +81,7 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
         run.step = 6000 if "beta_start" not in run.name else 10
     assert tables.one_by_one(found, found.compared())[2:] == [
         "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.00 | 6.00 | 27.00 | 3 | 0.00 | 0.00 | 0.00 | 0.00 |",
-        "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 | 0.10 |",  # beta was falling
+        "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 | 0.10 |",  # β fell
         "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 | 0.40 |",
         "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 | 0.20 |"]
     found.runs["model_conv_num_balls_1_beta_8.0"].step = 10
