@@ -29,10 +29,9 @@ def draw(title, measured, published):
     axes = figure.add_subplot()
     ours, theirs = {}, []
     for run, numbers in measured:
-        label = plotting.beta_of(run)
-        (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker="o", markersize=3,
-                            linewidth=1, color=plotting.colour_of_beta(run.flags.beta),
-                            linestyle=":" if run.variant else "-")
+        label, (marker, line) = plotting.beta_of(run), plotting.symbol_of(run)
+        (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker=marker, markersize=3,
+                            linewidth=1, linestyle=line, color=plotting.colour_of_beta(run.flags.beta))
         ours.setdefault(label, line).set_label(label)
     for beta in sorted({run.flags.beta for run, _ in measured}):
         if str(beta) in published:

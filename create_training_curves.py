@@ -42,7 +42,7 @@ def draw(title, curves, floor):
         for run, steps, losses in rows:
             label = plotting.beta_of(run)
             axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
-                      linestyle="--" if run.variant else "-", label=label)
+                      linestyle=plotting.symbol_of(run)[1], label=label)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
         plotting.plain_ticks(axis.yaxis)

@@ -127,6 +127,13 @@ def beta_of(run):
     return f"β = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
 
 
+def symbol_of(run):
+    """A run's marker and line: a diamond and dashes if it is annealed, a triangle if it is another variant."""
+    if not run.variant:
+        return "o", "-"
+    return ("D", (0, (4, 2))) if run.annealed else ("^", "-.")
+
+
 def wrapped(text, width):
     """A text in lines of at most so many characters, none of which begins with a number."""
     glue = "\N{NO-BREAK SPACE}"
@@ -147,10 +154,11 @@ def draw_line(axes, rows, key, label, error, number):
         return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
 
     model, variant = series_of(rows[0][0])
-    look = {"color": colour_of(model), "linestyle": (0, (4, 2)) if variant else "-"}
-    marker = {"marker": "D" if variant else "o", "markersize": 5, "markerfacecolor": "none" if variant else None}
+    symbol, line = symbol_of(rows[0][0])
+    look = {"color": colour_of(model), "linestyle": line}
+    marker = {"marker": symbol, "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})
-    aside = 1 + 0.03 * ((number + 1) // 2) * (-1) ** number
+    aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
     axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
                   [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
     axes.plot([run.flags.beta * aside for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],

@@ -51,8 +51,7 @@ class Results:
     def compared(self):
         """The points of annealed runs, and those of constant beta and the same final beta beside them: (key, runs)."""
         points = self.points()
-        annealed = {(data, model, beta) for (data, model, _, beta), group in points.items()
-                    if getattr(group[0].flags, "beta_start", None)}
+        annealed = {(data, model, beta) for (data, model, _, beta), group in points.items() if group[0].annealed}
         return [(key, group) for key, group in points.items() if (key[0], key[1], key[3]) in annealed]
 
     def high(self):

@@ -51,6 +51,10 @@ class Run:
                       + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
 
     @property
+    def annealed(self):
+        return "_beta_start_" in self.name
+
+    @property
     def data_set(self):
         """Name of the data set, as figures' names start."""
         return f"{NUMBER[self.flags.num_balls]}_ball" + "_friction" * self.flags.friction

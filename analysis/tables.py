@@ -158,7 +158,7 @@ def annealed(found):
     """README's table, of one ball: plain runs of beta 1, and runs annealed to it, of seeds not in CHOICE."""
     rows = []
     for (data, model, variant, beta), group in found.compared():
-        group = [run for run in group if not variant or run.flags.beta_start and run.flags.seed not in CHOICE]
+        group = [run for run in group if not variant or run.annealed and run.flags.seed not in CHOICE]
         if (data, beta) != ("one ball", 1) or not group:
             continue
         measured = [found.scores[run.name] for run in group]

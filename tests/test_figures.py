@@ -58,6 +58,8 @@ def test_error_graph():
     np.testing.assert_allclose(errors, [[77, 83], [79.8, 80.2]])
     np.testing.assert_allclose(dots_of(axes)[:4, 1] + floor, [22.1, 26, 23.1, 27])  # every seed
     assert {bars[name][0].get_color() for name in bars} == {"#D55E00", "#009E73"}
+    assert [plotting.symbol_of(run_of("conv", 1.0, variant=variant))[0] for variant in (
+        "", "_beta_start_60.0_lr_0.1", "_lr_0.1")] == ["o", "D", "^"]
     assert "nats" in axes.get_ylabel() and axes.get_xlabel() == "β" and axes.get_yscale() == "log"
     assert set(legend_of(figure)) == {*bars, "conv, 2016", "all_conv, 2016"}
 
