@@ -29,9 +29,9 @@ def draw(title, measured, published):
     axes = figure.add_subplot()
     ours, theirs = {}, []
     for run, numbers in measured:
-        label, (marker, line) = plotting.beta_of(run), plotting.symbol_of(run)
+        label, (marker, dashes) = plotting.beta_of(run), plotting.symbol_of(run)
         (line,) = axes.plot(np.arange(1, len(numbers["stddev"]) + 1), numbers["stddev"], marker=marker, markersize=3,
-                            linewidth=1, linestyle=line, color=plotting.colour_of_beta(run.flags.beta))
+                            linewidth=1, linestyle=dashes, color=plotting.colour_of_beta(run.flags.beta))
         ours.setdefault(label, line).set_label(label)
     for beta in sorted({run.flags.beta for run, _ in measured}):
         if str(beta) in published:

@@ -154,8 +154,8 @@ def draw_line(axes, rows, key, label, error, number):
         return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
 
     model, variant = series_of(rows[0][0])
-    symbol, line = symbol_of(rows[0][0])
-    look = {"color": colour_of(model), "linestyle": line}
+    symbol, dashes = symbol_of(rows[0][0])
+    look = {"color": colour_of(model), "linestyle": dashes}
     marker = {"marker": symbol, "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})
     aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number

@@ -52,6 +52,7 @@ class Run:
 
     @property
     def annealed(self):
+        """Whether its beta fell from a beta_start."""
         return "_beta_start_" in self.name
 
     @property
