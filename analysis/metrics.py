@@ -172,7 +172,7 @@ def change_accuracy(first, second, changed):
 
     Fitted by least squares on the first half of the samples, counted on the second.
     """
-    differences = np.column_stack([np.abs(first - second), np.ones(len(first))])
+    differences = np.pad(np.abs(first - second), [(0, 0), (0, 1)], constant_values=1)
     half = len(changed) // 2
     weights = np.linalg.lstsq(differences[:half], 2.0 * changed[:half] - 1, rcond=None)[0]
     return float(((differences[half:] @ weights > 0) == (changed[half:] == 1)).mean())

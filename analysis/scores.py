@@ -68,8 +68,9 @@ def scores_without_network(num_balls):
     """To hold a network's scores against: those of the factors themselves and of the images; by name."""
     sets = all_of(num_balls)
     images = [pixels_of(positions) for positions in sets]
-    components = np.linalg.eigh(np.cov(images[0].T, dtype=np.float32))[1][:, -COMPONENTS:]
     average = images[0].mean(axis=0)
+    centred = images[0] - average
+    components = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
     others = {"ideal code": scores_of([metrics.factors_of(positions)[1] for positions in sets], num_balls),
               f"{COMPONENTS} principal components": scores_of([(pixels - average) @ components for pixels in images],
                                                               num_balls)}
