@@ -125,26 +125,6 @@ def build(rows, shape, weight_init, seeds, dtype="float32"):
     return keras.Sequential(column)
 
 
-def apply(layer, x):
-    """A Keras layer's output. A transposed convolution of kernel 3 x 3 and stride 2 is computed as one of 2 x 2 and
-    stride 1, which makes blocks of 2 x 2 pixels: the same but for rounding, and faster on a CPU."""
-    if not isinstance(layer, keras.layers.Conv2DTranspose) or (layer.kernel_size, layer.strides) != ((3, 3), (2, 2)):
-        return layer(x)
-    batch, n, _, _ = tf.unstack(tf.shape(x))
-    shape = batch, n, n, 4 * layer.filters
-    blocks = tf.nn.conv2d_transpose(x, over_blocks(layer.kernel), shape, 1, "SAME")
-    image = tf.nn.depth_to_space(blocks, 2)                         # [batch, n, n, 4 a] -> [batch, 2 n, 2 n, a]
-    return layer.activation(image + layer.bias)
-
-
-def over_blocks(kernel):
-    """A kernel [3, 3, a, b], its fourth row and column 0, as one over blocks: [2, 2, 4 a, b]."""
-    kernel = tf.pad(kernel, ((0, 1), (0, 1), (0, 0), (0, 0)))
-    a, b = kernel.shape[2:]
-    kernel = tf.reshape(kernel, (2, 2, 2, 2, a, b))                 # block row, row in it, block column, column in it
-    return tf.reshape(tf.transpose(kernel, (0, 2, 1, 3, 4, 5)), (2, 2, 4 * a, b))
-
-
 def uniform(shape, seed):
     """Random numbers inside (0, 1), a function of a seed of two ints: with XLA and without, on every device. (From the
     same random bits tf.random.stateless_uniform and stateless_normal make other numbers under XLA.)"""
@@ -207,9 +187,7 @@ class BetaVAE:
 
     def decode(self, z):
         """z [batch, latents] -> logits [batch, 32, 32, 1]."""
-        for layer in self.decoder.layers:
-            z = apply(layer, z)
-        return z
+        return self.decoder(z)
 
     def losses(self, images, noise, keep_prob=1.0, seed=None):
         """The two terms of the loss, scalars, in nats per image (mean over the batch).
