@@ -44,8 +44,8 @@ class Model:
     latents: (h, n) -> number of latents.
     defaults: of the flags that depend on the model.
     colour: in figures.
-    xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam" or "off" (it makes
-        convolutions of few channels ten times slower).
+    xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam", or "off", since
+        it makes convolutions of few channels ten times slower.
     """
     layers: Callable
     latents: Callable

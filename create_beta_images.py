@@ -4,8 +4,9 @@
 
 writes beta_<model>_<data set>.png: a row a beta; in it the three latents of lowest average stddev, each as its response
 map (one ball) and as the image that it edits, going through the range that it takes. Of several seeds, the first is
-shown. what_beta_does.png is the same of conv on one ball, at a few betas, with every active latent. And for every run
-that kept 20 checkpoints or more (main.py --keep=1000), code_<run>.gif: its response maps as they come to be.
+shown. what_beta_does.png is the same of conv on one ball, at a few betas, with up to six active latents. And for every
+run of one ball that kept 20 checkpoints or more (main.py --keep=1000), code_<run>.gif: its response maps as they come
+to be.
 """
 import os
 import sys
@@ -20,6 +21,7 @@ import numpy as np
 from analysis import animation, maps, plotting, runs, scores
 from training import checkpoints
 from training.loader import NONE_ACTIVE
+from training.progress import say
 
 LATENTS, VALUES = 3, 5
 KEPT = 20  # checkpoints from which on a run has an animation
@@ -81,24 +83,25 @@ def draw_all(flags):
     for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
         shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
         shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = [(f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 24)}",
-                  rows_of(run))
-                 for run in runs.progress(shown, f"beta_{model}_{data}")]
+        lines = {run.name: (f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 24)}",
+                            rows_of(run)) for run in runs.progress(shown, f"beta_{model}_{data}")}
         title = f"What β does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
-        plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines]),
+        plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines.values()]),
                       os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
         if (data, model) == ("one_ball", "conv"):
-            wanted = [line for run, line in zip(shown, lines, strict=True) if run.variant or run.flags.beta in OVERVIEW]
-            chosen = [line for line in wanted if line[1]]
+            wanted = [run for run in shown if run.variant or run.flags.beta in OVERVIEW]
+            chosen = [run for run in wanted if lines[run.name][1]]
             if chosen:
-                plotting.save(draw_overview("What β does: conv, one ball", chosen),
-                              os.path.join(flags.figures, "what_beta_does.png"), shown)
+                plotting.save(draw_overview("What β does: conv, one ball", [lines[run.name] for run in chosen]),
+                              os.path.join(flags.figures, "what_beta_does.png"), chosen)
             elif wanted:
-                print(f"no what_beta_does.png: {NONE_ACTIVE}")
+                say(f"no what_beta_does.png: {NONE_ACTIVE}")
     for run, in found:
-        steps = checkpoints.steps(run.path)
-        if len(steps) >= KEPT and run.flags.num_balls == 1 and len(run.vae.active):
-            frames = animation.grow(run, sorted(steps))
+        if run.flags.num_balls > 1 or not len(run.vae.active):
+            continue
+        prefixes = checkpoints.whole(run.path, run.step)
+        if len(prefixes) >= KEPT:
+            frames = animation.grow(run, prefixes)
             animation.save(frames, os.path.join(flags.figures, f"code_{run.name}.gif"), 100)
     return bool(found)
 

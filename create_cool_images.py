@@ -19,7 +19,7 @@ import numpy as np
 import architecture
 import ball_generator
 from analysis import maps, plotting, runs
-from training import device, loader
+from training import device, loader, progress
 from training.seeds import Evaluation, Purpose
 
 VALUES = (-3, -1.5, 0, 1.5, 3)
@@ -71,7 +71,8 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     def place(value):  # of a value on the line below a row, on which the columns stand at theirs
         return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
 
-    write(LEFT + (columns * step - GAP) / 2, 36, title)
+    wrapped, size = (plotting.wrapped(title, 54), 8) if len(title) < 150 else (plotting.wrapped(title, 74), 6)
+    write(LEFT + (columns * step - GAP) / 2, 36, wrapped, fontsize=size)
     write(LEFT + (columns * step - GAP) / 2, 84, "value that the latent is set to")
     write(78, 12, "unchanged", fontsize=7)
     for column, value in enumerate(VALUES):
@@ -96,15 +97,14 @@ def draw_samples(figures):
         path = f"{figures}/real_balls_{runs.NUMBER[num_balls]}_balls.jpg"
         if not device.import_cv2().imwrite(path, image):
             raise OSError(f"{path} cannot be written")
-        print(path)
+        progress.say(path)
 
 
 def look_at(flags, run):
     """Draw a run's heat map, and return in how many of its rows some pixel changes by more than a quarter."""
     latents, stddev, z, images = edit(run.vae)
-    figure = draw(plotting.wrapped(plotting.title_of(run), 54), latents, stddev, images,
-                  run.vae.decode(z[None])[0], z[latents], maps.ranges(run.vae, latents),
-                  np.isin(latents, run.vae.active))
+    figure = draw(plotting.title_of(run), latents, stddev, images, run.vae.decode(z[None])[0], z[latents],
+                  maps.ranges(run.vae, latents), np.isin(latents, run.vae.active))
     plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)
     return {"rows_that_change": int((np.ptp(images, axis=1).max(axis=(1, 2)) > 0.25).sum())}
 

@@ -21,6 +21,7 @@ import ball_generator
 from analysis import animation, maps, plotting, runs, scores
 from analysis.metrics import METRICS
 from training.loader import NONE_ACTIVE
+from training.progress import say
 
 MAPS = 10   # latents in a response map
 TILES = 18  # latents in an animation
@@ -48,12 +49,12 @@ def draw_scores(title, measured):
         for number, ((model, variant), mine) in enumerate(plotting.series(shown).items()):
             label = plotting.label_of(model, variant)
             handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
+            for beta in (run.flags.beta for run, numbers in mine if not numbers["active_latents"]):
+                axis.plot(beta * plotting.aside(number), METRICS[key].limits[0] + 0.02, "x",
+                          color=plotting.colour_of(model))
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
                              color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
-        for run, numbers in shown:
-            if not numbers["active_latents"]:
-                axis.plot(run.flags.beta, METRICS[key].limits[0] + 0.02, "x", color=plotting.colour_of(run.flags.model))
         axis.set_ylim(METRICS[key].limits)
         axis.set_title(METRICS[key].title, fontsize=12, pad=18)
         plotting.beta_axis(axis, measured)
@@ -86,7 +87,7 @@ def look_at(flags, run):
         animation.save(animation.animate(run.vae, active[:TILES]),
                        os.path.join(flags.figures, f"traversal_{run.name}.gif"), 60)
     else:
-        print(f"{run.name}: {NONE_ACTIVE}. Its scores are 0, its accuracy is chance")
+        say(f"{run.name}: {NONE_ACTIVE}. Its scores are 0, its accuracy is chance")
     return scores.measure(run)
 
 

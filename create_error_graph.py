@@ -18,7 +18,8 @@ from analysis import plotting, reconstruction, runs
 
 
 def draw(title, measured, published):
-    """One colour a model: a line through the means over its seeds, a dot for each; bars are the standard error.
+    """One colour a model: a line through the means over its seeds, a dot for each; bars are the standard error over
+    the test trajectories.
 
     measured: (run, object with reconstruction_loss, standard_error, entropy_floor) each.
     published: model -> beta -> 2016's reconstruction loss.

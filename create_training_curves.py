@@ -16,7 +16,7 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 import numpy as np
 
 from analysis import plotting, reconstruction, runs
-from training import tables
+from training import device, tables
 
 STEPS = 1000  # that a point is the mean over
 
@@ -42,7 +42,7 @@ def draw(title, curves, floor):
         for run, steps, losses in rows:
             label = plotting.beta_of(run)
             axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
-                      linestyle=plotting.symbol_of(run)[1], label=label)
+                      linestyle=plotting.symbol_of(run)[1], marker="." * (len(steps) == 1), label=label)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
         plotting.plain_ticks(axis.yaxis)
@@ -60,6 +60,7 @@ def draw(title, curves, floor):
 def draw_all(flags):
     curves = [(run, *curve(run.path)) for run in runs.runs_of(flags.train_dir)]
     curves = [row for row in curves if len(row[1])]
+    device.load_tensorflow()
     for data, rows in runs.groups(curves, lambda run: run.data_set).items():
         _, floor = reconstruction.images_of(rows[0][0].flags.num_balls, rows[0][0].flags.friction)
         title = f"How each run learns: {plotting.data_set(rows[0][0].flags)}, one line a seed"

@@ -12,6 +12,8 @@ from PIL import Image, ImageDraw, ImageFont
 from analysis import maps
 from analysis.scores import code_of
 from training import checkpoints, tables
+from training.loader import TrainedVAE
+from training.progress import say
 
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
 COLUMNS, COLOURS = 6, 40
@@ -55,15 +57,16 @@ def animate(vae, latents):
     return frames + frames[-2:0:-1]
 
 
-def grow(run, steps):
-    """Frames, coloured images in NumPy: the response maps of the latents that are active at the end, at the steps of a
-    run's checkpoints, from just before one of them does something."""
+def grow(run, prefixes):
+    """Frames, coloured images in NumPy: the response maps of the latents that are active at the end, at some of a run's
+    checkpoints, from just before one of them does something. prefixes: step -> prefix."""
     latents = run.vae.active[:COLUMNS]
     betas = {row[0]: row[4] for row in tables.read_losses(run.path)[0] if len(row) > 4}
-    found = []
-    for step in steps:
-        checkpoints.read_weights(run.vae.model, os.path.join(run.path, f"ckpt-{step}"))
-        found.append(maps.over_box(run.vae.encode_positions(maps.grid_of_positions())[0][:, latents]))
+    vae = TrainedVAE(checkpoints.new_model(run.flags), run.flags, run.step)  # since run.vae's weights are to stay
+    steps, found = list(prefixes), []
+    for prefix in prefixes.values():
+        checkpoints.read_weights(vae.model, prefix)
+        found.append(maps.over_box(vae.encode_positions(maps.grid_of_positions())[0][:, latents]))
     maps_of, limit = maps.centred(np.array(found))
     born = int((np.abs(maps_of) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first frame that is not white
     steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]
@@ -91,7 +94,7 @@ def save(frames, path, milliseconds):
         images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     images[0].save(path + ".new", format="GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     os.replace(path + ".new", path)
-    print(path)
+    say(path)
 
 
 def grey(frame):

@@ -10,6 +10,7 @@ import traceback
 
 from analysis import runs
 from training import process
+from training.progress import say
 
 
 def main(words=None):
@@ -28,7 +29,7 @@ def main(words=None):
         if code:
             failed.append(name)
     if failed:
-        print(f"not drawn: {', '.join(failed)}", file=sys.stderr)
+        say(f"not drawn: {', '.join(failed)}", sys.stderr)
     return 1 if failed else 0
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from analysis import runs
 from training import checkpoints, folder, loader, process, tables
 from training.flags import Flag, path
+from training.progress import say
 
 FLAGS = (
     *runs.FLAGS,
@@ -41,7 +42,7 @@ def keep(place, kept, numbers, always):
         checkpoints.save(checkpoints.parts(vae.model), kept, vae.step)
     else:
         folder.write_whole(os.path.join(kept, folder.NUMBERS), json.dumps(numbers, indent=1) + "\n")
-    print(kept)
+    say(kept)
 
 
 def main(words=None):
@@ -67,7 +68,7 @@ def main(words=None):
             keep(place, f"{flags.kept}_{name}", {file: found[name] for file, found in drawn.items() if name in found},
                  name in (flags.weights or ()))
         except (ValueError, OSError) as error:
-            print(f"left out {place}: {error}", file=sys.stderr)
+            say(f"left out {place}: {error}", sys.stderr)
             code = 1
     if wanted:
         process.refuse(f"--weights: there is no run {', '.join(sorted(wanted))}")

@@ -25,7 +25,7 @@ CAPTION = {
     1: "Colour: the latent's posterior mean with the ball centred at (x, y), less its average over the box. y runs "
        "down, as in the images.",
     2: "Colour: the latent's posterior mean less its average; above, of all images whose balls have their centroid at\n"
-       "(x, y); below, of all whose balls are (dx, dy) apart: d and −d are the same image. Grey: fewer than "
+       "(x, y); below, of all in which one is (dx, dy) from another: d and −d are the same image. Grey: fewer than "
        f"{RARE} images."}
 
 

@@ -18,6 +18,7 @@ from matplotlib.ticker import LogLocator
 from analysis import runs
 from architecture import MODELS
 from training.process import default_style
+from training.progress import say
 
 OTHER_COLOUR = "0.4"  # of a model that is no more among MODELS
 
@@ -148,8 +149,8 @@ def legend(figure, handles, columns):
 
 def draw_line(axes, rows, key, label, error, number):
     """One line against beta: the mean of `key` over the seeds of each beta (and over factors, where it has them), with
-    a bar of the mean of `error` (None: no bars), and a marker for every seed. number: of the line, which moves its
-    markers a little aside, so that none hides another. Returns what goes into the legend."""
+    a bar of the mean of `error` (None: no bars), and a marker for every seed. number: of the line, see `aside`. Returns
+    what goes into the legend."""
     def mean(key, beta):
         return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
 
@@ -158,12 +159,16 @@ def draw_line(axes, rows, key, label, error, number):
     look = {"color": colour_of(model), "linestyle": dashes}
     marker = {"marker": symbol, "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})
-    aside = 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
-    axes.errorbar([beta * aside for beta in betas], [mean(key, beta) for beta in betas],
+    axes.errorbar([beta * aside(number) for beta in betas], [mean(key, beta) for beta in betas],
                   [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
-    axes.plot([run.flags.beta * aside for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
+    axes.plot([run.flags.beta * aside(number) for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
               linestyle="none", color=look["color"], **marker)
     return Line2D([], [], label=label, **look, **marker)
+
+
+def aside(number):
+    """What the markers' betas of a line are multiplied by, so that they hide no other's."""
+    return 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
 
 
 def beta_axis(axes, measured):
@@ -195,7 +200,7 @@ def save(fig, path, shown, dpi=150):
                 "seed": ", ".join(str(run.flags.seed) for run in shown)}
     fig.savefig(path + ".new", format="png", dpi=dpi, metadata=metadata)
     os.replace(path + ".new", path)
-    print(path)
+    say(path)
 
 
 def script(description, draw):
@@ -205,6 +210,6 @@ def script(description, draw):
         began = time.perf_counter()
         with default_style():
             drawn = draw(runs.parse_flags(description, words))
-        print(f"{os.path.basename(draw.__code__.co_filename)}: {time.perf_counter() - began:.0f} s")
+        say(f"{os.path.basename(draw.__code__.co_filename)}: {time.perf_counter() - began:.0f} s")
         return 0 if drawn else 1
     return main

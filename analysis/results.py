@@ -28,9 +28,16 @@ class Results:
     def read(cls, train_dir, figures):
         found = {}
         for place in folder.find(train_dir):
-            flags = folder.read_flags(place)
+            try:
+                flags, step = folder.read_flags(place), tables.last_step(place)
+                if not step:
+                    raise ValueError("its losses.csv has no rows")
+            except ValueError as error:
+                process.refuse(f"--train_dir: {place}: {error}")
             name = folder.name_of(place, flags)
-            found[name] = runs.Run(name, place, flags, tables.last_step(place), None, {})
+            found[name] = runs.Run(name, place, flags, step, None, {})
+        if not found:
+            process.refuse(f"--train_dir: there is no run under {train_dir}_*")
         numbers = [runs.read_numbers(figures, file) for file in (*runs.MEASURED, "heat_map.json")]
         missing = [name for name in found if not all(name in objects for objects in numbers[:3])]
         if missing:

@@ -19,6 +19,7 @@ from architecture import MODELS
 from training import folder, loader, tables
 from training.flags import TRAIN_DIR, Flag, parse, path
 from training.process import ROOT, refuse
+from training.progress import say
 
 FLAGS = (
     Flag("train_dir", path, TRAIN_DIR, "prefix of the run folders, as main.py's"),
@@ -45,15 +46,16 @@ class Run:
         """The flags of the experiment that are not at their defaults, in words, beside model, data set, beta and
         seed."""
         rest = self.name.partition(f"_beta_{self.flags.beta}")[2].replace("_friction", "", 1)
-        rest = re.sub(r"_seed_\d+$", "", rest).replace("_", " ").strip()
-        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest)
-        return re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
-                      + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
+        rest, _, source = rest.removesuffix(f"_seed_{self.flags.seed}").partition("_init_from_")
+        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest.replace("_", " ").strip())
+        words = re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
+                       + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
+        return ", ".join(filter(None, [words, source and f"started from {source}"]))
 
     @property
     def annealed(self):
         """Whether its beta fell from a beta_start."""
-        return "_beta_start_" in self.name
+        return getattr(self.flags, "beta_start", None) is not None
 
     @property
     def data_set(self):
@@ -83,11 +85,11 @@ def runs_of(train_dir):
         without += run.vae is None
     found.sort(key=lambda run: (run.data_set, *order_of(run)))
     for reason, places in left_out.items():
-        print(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", file=sys.stderr)
+        say(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", sys.stderr)
     if without:
-        print(f"{without} of {len(found)} runs come without weights: graphs show their numbers, images leave them out")
+        say(f"{without} of {len(found)} runs come without weights: graphs show their numbers, images leave them out")
     if not found:
-        print(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", file=sys.stderr)
+        say(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", sys.stderr)
     return found
 
 
@@ -133,11 +135,11 @@ def measure_all(flags, file, measure):
         else:
             without += 1
     if without:
-        print(f"{file}: {without} runs without weights have no numbers for it")
+        say(f"{file}: {without} runs without weights have no numbers for it")
     if measured:
         path = os.path.join(flags.figures, file)
         folder.write_whole(path, json.dumps({run.name: numbers for run, numbers in measured}, indent=1) + "\n")
-        print(path)
+        say(path)
     return measured
 
 

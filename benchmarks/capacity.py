@@ -2,8 +2,9 @@
 
     python benchmarks/capacity.py --model=conv --seed=0 --train_dir=./checkpoints/capacity
 
-trains as main.py, with the objective reconstruction + gamma * |KL - C|, where C rises linearly from 0 to --capacity in
---capacity_steps; --beta is not used. The plot scripts and `load` read its runs as any others.
+trains as main.py, with the objective reconstruction + beta * |KL - C|, where C rises linearly from 0 to --capacity in
+--capacity_steps; by default beta is 20, and C 9 nats after 50,000 steps. The plot scripts and `load` read its runs as
+any others.
 """
 import pathlib
 import sys
@@ -15,19 +16,19 @@ from architecture import tf  # noqa: E402
 from training import process  # noqa: E402
 from training.flags import Flag, real, whole  # noqa: E402
 
-FLAGS = (
+DEFAULTS = "--beta=20", "--capacity=9", "--capacity_steps=50000"
+FLAGS = (  # without defaults, so that they are in the run's name
+    Flag("capacity", real("from 0 on", lambda x: x >= 0), None, "C at the end; nats"),
+    Flag("capacity_steps", whole(1), None, "the step at which C is reached"),
     *main.FLAGS,
-    Flag("gamma", real("above 0", lambda x: x > 0), 20.0, "weight of the KL term's distance from C"),
-    Flag("capacity", real("from 0 on", lambda x: x >= 0), 9.0, "C at the end; nats"),
-    Flag("capacity_steps", whole(1), 50000, "the step at which C is reached"),
 )
 
 
-def objective(flags, model, reconstruction, kl, step):
+def objective(flags, model, reconstruction, kl, step, of_main=main.objective):
     capacity = flags.capacity * tf.minimum(1.0, tf.cast(step, tf.float32) / flags.capacity_steps)
-    return flags.batch_size * (reconstruction + flags.gamma * tf.abs(kl - capacity))
+    return of_main(flags, model, reconstruction, tf.abs(kl - capacity), step)
 
 
 if __name__ == "__main__":
-    main.FLAGS, main.objective = FLAGS, objective
-    sys.exit(process.run(main.main))
+    main.FLAGS, main.objective, main.__doc__ = FLAGS, objective, __doc__
+    sys.exit(process.run(lambda: main.main([*DEFAULTS, *sys.argv[1:]])))

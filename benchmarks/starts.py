@@ -99,6 +99,7 @@ def train_from(start, flags):
     prefix = os.path.join(flags.out, start)
     own = main.parse(None, main.FLAGS, [f"--model={flags.model}", "--beta=1", f"--seed={flags.seed}",
                                         f"--max_step={flags.supervised}", f"--train_dir={prefix}_start"])
+    own.train_dir += f"_{flags.supervised}"  # which is no part of its name
     given = folder.locate(own, main.FLAGS)
     if not os.path.isdir(given):
         model = supervise(own, STARTS[start], flags.supervised)

@@ -1,5 +1,4 @@
 """The models against the numbers of the experiment, their loss against NumPy, its gradient against differences."""
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf

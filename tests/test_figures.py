@@ -16,7 +16,9 @@ from analysis.metrics import METRICS, Metric
 
 def run_of(model, beta, seed=0, num_balls=1, variant="", **more):
     """A run without a folder."""
-    given = SimpleNamespace(model=model, beta=beta, seed=seed, num_balls=num_balls, friction=False, **more)
+    start = 60.0 if variant.startswith("_beta_start_") else None
+    given = SimpleNamespace(model=model, beta=beta, beta_start=start, seed=seed, num_balls=num_balls, friction=False,
+                            **more)
     name = f"model_{model}_num_balls_{num_balls}_beta_{beta}{variant}" + f"_seed_{seed}" * bool(seed)
     return runs.Run(name, None, given, 1000, None, {})
 
@@ -106,10 +108,13 @@ def test_score_graph_draws_seeds_their_mean_and_what_to_hold_them_against():
 
 def test_collapsed_runs_are_crossed():
     collapsed = score(0.0, active_latents=0, change_accuracy=0.5)
-    measured = [(run_of("conv", 0.5), score(0.25)), (run_of("conv", 32.0), collapsed)]
+    measured = [(run_of(model, 0.5), score(0.25)) for model in ("conv", "all_conv")]
+    measured += [(run_of(model, 32.0), collapsed) for model in ("conv", "all_conv")]
     for axes in create_disentanglement_graphs.draw_scores("one ball", measured).axes:
         crosses = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == "x"]
-        assert crosses == [[32.0]] and axes.get_xscale() == "log"
+        dots = dots_of(axes)[:, 0]
+        assert len(crosses) == 2 and crosses[0] != crosses[1] and all(cross[0] in dots for cross in crosses)
+        assert axes.get_xscale() == "log"
 
 
 def test_a_seventh_metric_is_a_panel(monkeypatch):
@@ -138,6 +143,9 @@ def test_training_curves(tmp_path):
     assert [axes.get_title() for axes in figure.axes] == ["conv", "gone"]
     drawn = [line.get_ydata() for axes in figure.axes for line in axes.get_lines()]
     np.testing.assert_allclose(drawn, [losses - 21, losses - 20, losses - 19])
+    short, long = (create_training_curves.draw("one ball", [(run_of("conv", 0.1), steps[:n], losses[:n])], 21.0)
+                   for n in (1, 2))
+    assert [figure.axes[0].get_lines()[0].get_marker() for figure in (short, long)] == [".", ""]
 
 
 def images_in(figure):
@@ -183,8 +191,10 @@ def test_titles():
         "conv, one ball, β = 4, lr 0.0001, step 1,000, seed 3")
     for suffix, words in (
             ("_beta_start_45.0", "annealed from β 45"), ("_batch_size_8_lr_1e-05", "batch size 8, lr 1e-05"),
-            ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002")):
-        assert run_of("conv", 4.0, 3, variant=suffix).variant == words
+            ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002"),
+            ("_lr_0.1_init_from_s_beta_start_45.0_seed_2", "lr 0.1, started from s_beta_start_45.0_seed_2")):
+        for seed in 0, 3:
+            assert run_of("conv", 4.0, seed, variant=suffix).variant == words
 
 
 @pytest.mark.parametrize("betas, scale", [([0.1, 0.5, 1], "linear"), ([0.1, 1, 8], "log"), ([0, 8], "linear"),

@@ -1,4 +1,6 @@
 """A run's folder: whose it is, what is refused and leaves nothing behind, what is moved aside, what a new run takes."""
+import errno
+import fcntl
 import json
 import os
 import pathlib
@@ -49,6 +51,22 @@ def test_finished_then_longer(short, unbroken, capsys):
     resume(short)
     assert "resumed from step 21" in capsys.readouterr().out
     assert same(short, unbroken) and losses(short)[-1][:3] == losses(unbroken)[-1][:3]
+
+
+def test_a_lock_as_nfs_grants_it(short, unbroken, monkeypatch, capsys):
+    """None for one process alone on a file that is only read."""
+    def flock(file, kind, real=fcntl.flock):
+        if kind & fcntl.LOCK_EX and not file.writable():
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        return real(file, kind)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    resume(short)
+    assert same(short, unbroken)
+    with open(short / "lock", "a+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        resume(short, max_step=50, code=2)
+    one_line(capsys.readouterr().err, "is being trained in")
 
 
 def test_restart_moves_the_old_run_aside(short, unbroken):

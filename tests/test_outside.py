@@ -1,8 +1,10 @@
 """Nothing outside decides a result, and no message is lost: users' configurations, closed streams, Ctrl-C at once."""
 import contextlib
+import io
 import json
 import os
 import runpy
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ from conftest import HANG, ROOT, call, losses, one_line, same, script, start, tr
 
 import architecture
 import ball_generator
+import create_training_curves
 import main
 from architecture import MODELS
 from training import checkpoints, device, process
@@ -145,6 +148,27 @@ def test_a_full_disk_or_a_closed_pipe_behind_stdout_changes_no_exit_code(tmp_pat
                           text=True, timeout=HANG)
     os.close(writer)
     assert done.returncode in (0, 128 + signal.SIGPIPE) and not done.stderr
+
+
+def test_a_full_disk_behind_stdout_draws_all_the_same(tmp_path, monkeypatch):
+    name = "model_fully_connected_num_balls_1_beta_0.1"  # without weights, which is said
+    shutil.copytree(f"{ROOT}/checkpoints/pretrained/train_store_{name}", f"{tmp_path}/s_{name}")
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, write_through=True))
+        call(create_training_curves.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}")
+    assert (tmp_path / "training_curves_one_ball.png").stat().st_size > 1000
+
+
+def test_letters_that_a_terminal_or_a_locale_does_not_have(tmp_path, monkeypatch):
+    screen = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(screen, encoding="ascii", write_through=True))
+    process.open_streams()
+    print("β")
+    assert screen.getvalue() == b"\\u03b2\n"
+    words = "import sys; from training import folder; folder.write_whole(sys.argv[1], chr(0x3b2))"
+    subprocess.run([sys.executable, "-c", words, tmp_path / "text"], check=True, cwd=ROOT,
+                   env={**os.environ, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"})
+    assert (tmp_path / "text").read_text(encoding="utf-8") == "β"
 
 
 def test_streams_that_are_closed_are_opened(monkeypatch):

@@ -262,11 +262,15 @@ def test_scores_of_the_runs(store):
 
 def test_the_code_is_seen_as_it_comes_to_be(store):
     """Frame by frame from the checkpoints, from five before a latent does something: the first are white, and the last
-    is the network as it is."""
+    is the network as it is. That stays as it is."""
     run = runs.read(f"{store.train_dir}_{TRAINED}")
     latents = run.vae.active[:animation.COLUMNS]
     final, limit = maps.centred(maps.response_maps(run.vae, latents)["ball"])
-    frames = animation.grow(run, range(10, 301, 10))
+    before = run.vae.decode(np.eye(run.vae.latents))
+    assert list(checkpoints.whole(run.path, 290)) == list(range(10, 291, 10))
+    animation.grow(run, checkpoints.whole(run.path, 100))
+    assert np.array_equal(run.vae.decode(np.eye(run.vae.latents)), before)
+    frames = animation.grow(run, checkpoints.whole(run.path, 300))
     assert 15 < len(frames) <= 30 + 10 and not any((frame != frames[-1]).any() for frame in frames[-11:])
     side = animation.MAP * maps.GRID
     for place, values in enumerate(final):

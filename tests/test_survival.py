@@ -120,7 +120,7 @@ def test_stopped_by_signals_it_saves_and_resumes(tmp_path, unbroken, monkeypatch
         monkeypatch.setattr(progress.Bar, "show", stop)
         path = train(tmp_path / "store", **flags, code=128 + number)
         said = capsys.readouterr().out.splitlines()[-1]
-        assert f"stopped by {number.name} at step {step}, saved" in said and "resumes" in said
+        assert f"stopped by {number.name} at step {step}, saved" in said and "the same command resumes" in said
         assert f"{losses(path)[-1][1]:.2f}" in said
         assert checkpoints.newest(path)[0] == losses(path)[-1][0] == step
         assert signal.getsignal(number) == before

@@ -234,7 +234,7 @@ def test_a_training_that_cannot_be_started(tmp_path, monkeypatch, capsys):
 
 
 def training(model, step, seconds, code=None, max_step=1000):
-    found = jobs.Training(SimpleNamespace(model=model, max_step=max_step), model, None, None)
+    found = jobs.Training(SimpleNamespace(model=model, max_step=max_step, restart=False), model, None, None)
     found.step, found.seconds, found.code = step, seconds, code
     return found
 
@@ -248,6 +248,24 @@ def test_time_left():
         "1 of 4 trained, less than 1 h 3 min left")
     assert jobs.progress_of([training("conv", 0, 0), training("conv", 0, 0, code=1)], 2) == "0 of 2 trained"
     assert jobs.progress_of([training("conv", 9, 9, code=0, max_step=9)], 2) == "1 of 1 trained"
+
+
+def test_a_run_that_is_moved_aside_counts_for_nothing(tmp_path):
+    def trained(step):
+        place.mkdir()
+        (place / "losses.csv").write_text(f"step,reconstruction,kl,seconds\n{step},1,1,1\n")
+
+    place = tmp_path / "run"
+    trained(1000)
+    restarted, resumed = (jobs.Training(SimpleNamespace(restart=restart), "run", str(place), None)
+                          for restart in (True, False))
+    for run in restarted, resumed:
+        run.read()
+    assert (restarted.step, resumed.step) == (0, 1000)
+    place.rename(tmp_path / "run.old-1")
+    trained(50)
+    restarted.read()
+    assert restarted.step == 50
 
 
 def test_a_line_whenever_a_training_has_ended_where_there_is_no_terminal(tmp_path, python, monkeypatch, capsys):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from committed import FIGURES, NEEDED, cells
-from conftest import ROOT, call, tensors, train
+from conftest import ROOT, call, one_line, tensors, train
 
 import ball_generator
 from analysis import keep, scores, tables
@@ -133,6 +133,20 @@ def test_tables_are_written_between_their_markers(tmp_path, capsys):
     (tmp_path / "figures" / "stddev.json").write_text("{}")
     call(tables.main, f"--root={tmp_path}", f"--figures={tmp_path}/figures", code=2)
     assert "does not show model_" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content, says", [
+    ({}, "it has no flags.json"), (None, "there is no run"),
+    ({"flags.json": '{"model": "conv", "num_balls": 1, "beta": 1.0, "friction": false, "hidden_size": 4, '
+                    '"weight_init": 0.1, "seed": 0}'}, "its losses.csv has no rows")])
+def test_tables_of_what_is_no_run(tmp_path, capsys, content, says):
+    if content is not None:
+        place = tmp_path / "s_model_conv_num_balls_1_beta_1.0"
+        place.mkdir()
+        for file, text in content.items():
+            (place / file).write_text(text)
+    call(tables.main, f"--train_dir={tmp_path}/s", code=2)
+    one_line(capsys.readouterr().err, "--train_dir", says)
 
 
 # How results are kept

@@ -14,6 +14,7 @@ import main
 from analysis import reconstruction, scores
 from architecture import tf
 from training import checkpoints, data, device, load
+from training.flags import name as run_name
 from training.seeds import Purpose
 
 
@@ -110,6 +111,15 @@ def benchmark(name):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def test_capacity():
+    """25,000 of 50,000 steps: KL is to be 4.5 nats, and weighs 20; and no other experiment has the name."""
+    capacity = benchmark("capacity")
+    flags = main.parse(None, capacity.FLAGS, capacity.DEFAULTS)
+    assert run_name(flags, capacity.FLAGS) == "model_conv_num_balls_1_beta_20.0_capacity_9.0_capacity_steps_50000"
+    for kl in 2.0, 7.0:
+        assert float(capacity.objective(flags, None, 30.0, kl, 25_000)) == 128 * (30 + 20 * 2.5)
 
 
 def test_critical_betas_of_images_whose_pixels_go_together():

@@ -88,17 +88,26 @@ def newest(path):
     """
     for step in steps(path) if os.path.isdir(path) else ():
         prefix = os.path.join(path, f"ckpt-{step}")
-        try:
-            with open(prefix + ".sha256") as file:
-                whole = file.read() == _sums(prefix)
-        except (OSError, UnicodeDecodeError):
-            if not os.path.exists(prefix + ".index"):
-                continue  # a training that goes on has just dropped it for a newer one
-            whole = False
-        if whole:
+        if is_whole(prefix):
             return step, prefix
-        print(f"{prefix} is damaged; looking for the one before", file=sys.stderr)
+        if os.path.exists(prefix + ".index"):  # else a training that goes on has just dropped it for a newer one
+            print(f"{prefix} is damaged; looking for the one before", file=sys.stderr)
     return None, None
+
+
+def whole(path, last):
+    """Step -> prefix of the whole checkpoints in a folder up to a step, in their order."""
+    prefixes = {step: os.path.join(path, f"ckpt-{step}") for step in reversed(steps(path)) if step <= last}
+    return {step: prefix for step, prefix in prefixes.items() if is_whole(prefix)}
+
+
+def is_whole(prefix):
+    """Whether a checkpoint is as it was saved, by its SHA-256."""
+    try:
+        with open(prefix + ".sha256") as file:
+            return file.read() == _sums(prefix)
+    except (OSError, UnicodeDecodeError):
+        return False
 
 
 def save(checkpoint, path, step, keep=1):

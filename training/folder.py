@@ -25,7 +25,7 @@ LEFT_BY_A_KILL = {"lock", "flags.json.new"}
 
 def write_whole(path, text):
     """Write a text file so that it is found as it was or as it shall be, never in between."""
-    with open(path + ".new", "w") as file:
+    with open(path + ".new", "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
@@ -109,7 +109,7 @@ def check(path, flags, table):
         known = os.path.isdir(path) and set(os.listdir(path)) - LEFT_BY_A_KILL
         if os.path.exists(os.path.join(path, "lock")):
             with open(os.path.join(path, "lock")) as file:
-                _lock(file, path)
+                _lock(file, path, fcntl.LOCK_SH)  # NFS gives no other to a file that is only read
         changed = differences(vars(read_flags(path)), flags, table) if known and not flags.restart else ()
     except ValueError as error:
         refuse(f"{path} is in the way: {error}. Give another --train_dir, or --restart to move it aside")
@@ -147,16 +147,16 @@ def claim(path, flags, table):
 def _take(path):
     """Lock a folder for this process; the system lifts the lock when the process ends, however it ends."""
     file = open(os.path.join(path, "lock"), "a+")  # open, and so locked, while the process lives
-    _lock(file, path)
+    _lock(file, path, fcntl.LOCK_EX)
     file.truncate(0)
     file.write(f"{os.getpid()} on {platform.node()}\n")
     file.flush()
     return file
 
 
-def _lock(file, path):
+def _lock(file, path, kind):
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         refuse(f"{path} is being trained in by process {file.read().strip()}")

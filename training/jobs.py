@@ -25,13 +25,16 @@ class Training:
     def __init__(self, flags, name, path, command):
         self.flags, self.name, self.path, self.command = flags, name, path, command
         self.child = self.code = self.bar = None
+        self.aside = folder_of(path) if flags.restart else None  # a run that its training is to move aside
         self.said = deque(maxlen=1)  # its last line on stderr
 
     def read(self):
+        rows = []
         try:
-            rows, _ = tables.read_losses(self.path)
+            if not self.aside or self.aside != folder_of(self.path):
+                rows, _ = tables.read_losses(self.path)
         except OSError:  # which the training itself tells
-            rows = []
+            pass
         self.step, self.reconstruction, self.kl, self.seconds = rows[-1][:4] if rows else (0, 0, 0, 0)
 
     def start(self, slot, gpus):
@@ -79,6 +82,11 @@ class Training:
         elif self.code < 0:
             why = signal.strsignal(-self.code)
         return f"{self.name} failed, exit code {self.code}" + f": {why}" * bool(why)
+
+
+def folder_of(path):
+    """What tells a folder from another that has its name later; None where there is none."""
+    return os.stat(path).st_ino if os.path.exists(path) else None
 
 
 def progress_of(trainings, at_a_time):

@@ -7,6 +7,8 @@ a matplotlib that looks the same for every user.
 import contextlib
 import ctypes
 import importlib
+import io
+import itertools
 import os
 import signal
 import sys
@@ -35,6 +37,9 @@ def open_streams():
                 os.close(null)
         if getattr(sys, name) is None:
             setattr(sys, name, open(number, mode, closefd=False))
+    for stream in sys.stdout, sys.stderr:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a β that a terminal does not have ends nothing
 
 
 def stopped_hook(kind, error, trace, before=sys.excepthook):
@@ -49,7 +54,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 script = getattr(sys.modules["__main__"], "__file__", None)  # with `python -m training.sweep` it is not yet known
 if script and os.path.dirname(os.path.realpath(script)) in (
         os.path.realpath(os.path.join(ROOT, folder)) for folder in ("", "benchmarks", "tests")) or any(
-        word.startswith(("training.", "analysis.")) for word in sys.orig_argv[1:4]):
+        flag == "-m" and word.startswith(("training.", "analysis."))
+        for flag, word in itertools.pairwise(sys.orig_argv)):
     # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
     sys.excepthook = stopped_hook
     os.environ["MPLBACKEND"] = "agg"
@@ -57,8 +63,8 @@ if script and os.path.dirname(os.path.realpath(script)) in (
 
 
 def run(main):
-    """Call a script's main and return its exit code. Nobody may read what it prints, as after `| head -1`, and the disk
-    that it is printed to may be full: that changes no exit code."""
+    """Call a script's main and return its exit code. Where nobody reads what it printed, as after `| head -1`, or
+    the disk that it went to is full, that changes no exit code."""
     open_streams()
     end_with_sweep()
     try:

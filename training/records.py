@@ -3,7 +3,6 @@
     records = Records(path, step, beta_at)     a resumed run's tables cut back to its step
     records.add(step, reconstruction, kl, beta)    a row of losses.csv; nats per image
 """
-import csv
 import glob
 import logging
 import os
@@ -75,11 +74,11 @@ class Records:
         """Write a table anew."""
         if dropped:
             log.warning(f"{self._file(file)}: dropped {dropped} line{'s' * (dropped > 1)} that made no sense")
-        write_whole(self._file(file), "".join(",".join(row) + "\n" for row in rows))
+        write_whole(self._file(file), "".join(map(line, rows)))
 
     def _append(self, file, row):
         with open(self._file(file), "a", newline="") as lines:
-            csv.writer(lines, lineterminator="\n").writerow(row)
+            lines.write(line(row))
 
     def _event(self, step, reconstruction, kl, seconds, beta):
         with self.events.as_default(step=int(step)):
@@ -125,6 +124,10 @@ class Records:
             axes.set(xlabel="latent, sorted", ylabel="average posterior stddev", ylim=(0, None))
             axes.legend()
             figure.savefig(self._file("stddev.png"), format="png", dpi=100)
+
+
+def line(words):
+    return ",".join(words) + "\n"
 
 
 def loss_words(step, reconstruction, kl, seconds, beta):

@@ -132,13 +132,16 @@ class Run:
         rows, _ = tables.read_losses(self.path)
         losses = f"reconstruction {rows[-1][1]:.2f}, KL {rows[-1][2]:.2f} nats per image" if rows else "no step taken"
         if stopped and step < self.flags.max_step:
-            log.info(f"{self.name}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved ({losses}); the "
-                     "same command resumes")
+            log.info(f"{self.name}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved ({losses}); "
+                     + self.resumes())
             return 128 + stopped[0]
         if rows and rows[-1][2] < 0.1:
             losses += f"; {NONE_ACTIVE}"
         log.info(f"{self.name}: trained, step {step}: {losses}")
         return 0
+
+    def resumes(self):
+        return "the same command " + "without --restart " * self.flags.restart + "resumes"
 
     def fail(self, reason):
         """Say why it ended early, and return the exit code."""

@@ -1,4 +1,4 @@
-"""The tables that a training writes as CSV, read so that nothing in them can end it.
+"""The tables that a training writes as CSV, read whatever is in them.
 
     rows, dropped = read_losses(path)
 """
