@@ -30,7 +30,7 @@ OVERVIEW, MAPS = (0.1, 1, 8, 32), 6  # betas of conv on one ball, and latents, t
 
 def rows_of(run):
     """The most active latents of a run: (latent, stddev, response map or None, images [values, 32, 32]) each."""
-    latents, average = (most[:MAPS] for most in scores.active_of(run.vae))
+    latents = run.vae.active[:MAPS]
     if not len(latents):
         return []
     mean, _ = scores.code_of(run.vae)
@@ -39,7 +39,7 @@ def rows_of(run):
         responses = maps.response_maps(run.vae, latents)["ball"]
     low, high = maps.ranges(run.vae, latents).T
     images = maps.traverse(run.vae, mean[0], latents, np.linspace(low, high, VALUES, axis=1))
-    return list(zip(latents, average, responses, images, strict=True))
+    return list(zip(latents, run.vae.stddev[latents], responses, images, strict=True))
 
 
 def draw(title, lines):

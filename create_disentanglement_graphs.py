@@ -75,7 +75,7 @@ def draw_scores(title, measured):
 
 def look_at(flags, run):
     """Draw a run's maps and animation, and return its numbers."""
-    active, _ = scores.active_of(run.vae)
+    active = run.vae.active
     if len(active):
         shown = active[:MAPS]
         title = (plotting.wrapped(f"What each active latent encodes: {plotting.title_of(run)}", 95)

@@ -10,7 +10,7 @@ import numpy as np
 import ball_generator
 from analysis import metrics
 from training import checkpoints
-from training.loader import ACTIVE_BELOW, TrainedVAE
+from training.loader import TrainedVAE
 from training.seeds import Evaluation
 
 SAMPLES = 10_000       # positions that the scores are over
@@ -46,14 +46,6 @@ def pixels_of(positions):
 def code_of(vae):
     """Mean and stddev of the posteriors of the images at positions_of, [samples, latents] each."""
     return vae.encode_positions(positions_of(vae.flags.num_balls)[0])
-
-
-def active_of(vae):
-    """The latents active at positions_of, the most certain first, and their average stddevs: [active], [active]."""
-    average = code_of(vae)[1].mean(axis=0)
-    order = np.argsort(average)
-    latents = order[average[order] < ACTIVE_BELOW]
-    return latents, average[latents]
 
 
 def scores_of(codes, num_balls):
@@ -92,7 +84,7 @@ def scores_untrained(model, num_balls, hidden_size, weight_init, seed):
 def measure(run):
     """A run's object in disentanglement.json."""
     flags, vae = run.flags, run.vae
-    active = np.sort(active_of(vae)[0])
+    active = np.sort(vae.active)
     means = [code_of(vae)[0], *(vae.encode_positions(positions)[0] for positions in all_of(flags.num_balls)[1:])]
     untrained = scores_untrained(flags.model, flags.num_balls, flags.hidden_size, flags.weight_init, flags.seed)
     return rounded({
