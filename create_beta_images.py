@@ -83,7 +83,7 @@ def draw_all(flags):
     for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
         shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
         shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = {run.name: (f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 24)}",
+        lines = {run.name: (f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 20)}",
                             rows_of(run)) for run in runs.progress(shown, f"beta_{model}_{data}")}
         title = f"What β does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
         plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines.values()]),

@@ -25,7 +25,7 @@ from training.seeds import Evaluation, Purpose
 VALUES = (-3, -1.5, 0, 1.5, 3)
 ROWS = 10
 FRAMES = 128          # of the trajectory that stddevs are averaged over; its first image is the one edited
-TILE, GAP = 96, 16    # sides of a tile, three dots a pixel, and of the space between two, in dots
+TILE, GAP = 96, 16    # sides of a tile, three dots a pixel of 32, and of the space between two, in dots
 LEFT, RIGHT, TOP, BOTTOM = 150, 24, 140, 40  # margins, in dots
 DPI = 150
 PALE = 0.25           # what is left of the contrast of a row whose latent is not active
@@ -37,8 +37,7 @@ def edit(vae):
     mean, stddev = vae.encode_positions(loader.trajectory(vae.flags.num_balls, vae.flags.friction, FRAMES))
     average = stddev.mean(axis=0)
     latents = np.argsort(average)[:ROWS]
-    noise = architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy()
-    z = mean[0] + noise * stddev[0]
+    z = mean[0] + architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy() * stddev[0]
     return latents, average[latents], z, maps.traverse(vae, z, latents, np.tile(VALUES, (len(latents), 1)))
 
 
@@ -48,20 +47,19 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     unchanged: the image that is edited, [32, 32], and values: of its latents, [rows]. ranges: that the latents take,
     [rows, 2]. active: [rows]; the others are pale.
     """
-    rows, columns = images.shape[:2]
-    step = TILE + GAP
+    (rows, columns), step = images.shape[:2], TILE + GAP
     width, height = LEFT + columns * step - GAP + RIGHT, TOP + rows * step - GAP + BOTTOM
-    square = np.ones((TILE // images.shape[2], TILE // images.shape[3]))
+    enlarged = np.ix_(*(np.arange(TILE) * side // TILE for side in unchanged.shape))
     mosaic = np.ones((rows * step - GAP, columns * step - GAP))
     for row in range(rows):
         for column in range(columns):
-            tile = np.kron(images[row, column], square)
+            tile = images[row, column][enlarged]
             if not active[row]:
                 tile = 1 - PALE * (1 - tile)
             mosaic[row * step:row * step + TILE, column * step:column * step + TILE] = tile
     figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
     figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
-    figure.figimage(np.kron(unchanged, square), 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
+    figure.figimage(unchanged[enlarged], 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
     lines = figure.add_axes((0, 0, 1, 1), zorder=2, xlim=(0, width), ylim=(height, 0))
     lines.axis("off")
 
@@ -71,7 +69,9 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
     def place(value):  # of a value on the line below a row, on which the columns stand at theirs
         return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
 
-    wrapped, size = (plotting.wrapped(title, 54), 8) if len(title) < 150 else (plotting.wrapped(title, 74), 6)
+    wrapped, size = plotting.wrapped(title, 54), 8
+    if wrapped.count("\n") > 2:
+        wrapped, size = plotting.wrapped(title, 80), 5.5
     write(LEFT + (columns * step - GAP) / 2, 36, wrapped, fontsize=size)
     write(LEFT + (columns * step - GAP) / 2, 84, "value that the latent is set to")
     write(78, 12, "unchanged", fontsize=7)

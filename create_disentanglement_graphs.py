@@ -65,7 +65,8 @@ def draw_scores(title, measured):
         axis.grid(alpha=0.25)
     for axis in figure.axes[len(panels):]:
         axis.set_visible(False)
-    handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
+    if any(not run.variant for run, _ in measured):
+        handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
     handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·"
                            f"latents/pixels from {BAND[0]:g} to {BAND[1]:g}")
     figure.suptitle(title, fontsize=12)

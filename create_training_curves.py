@@ -44,6 +44,7 @@ def draw(title, curves, floor):
             axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
                       linestyle=plotting.symbol_of(run)[1], marker="." * (len(steps) == 1), label=label)
         axis.set(title=model, xlabel="step", yscale="log")
+        axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
         plotting.plain_ticks(axis.yaxis)
         axis.grid(alpha=0.25, which="both")

@@ -3,8 +3,6 @@
     frames = animate(vae, latents)
     save(frames, "figures/traversal_<run>.gif", milliseconds=60)
 """
-import os
-
 import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
@@ -12,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from analysis import maps
 from analysis.scores import code_of
 from training import checkpoints, tables
+from training.folder import replacing
 from training.loader import TrainedVAE
 from training.progress import say
 
@@ -92,8 +91,8 @@ def save(frames, path, milliseconds):
     else:
         palette = Image.fromarray(np.concatenate(frames[::5])).quantize(COLOURS)
         images = [Image.fromarray(frame).quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    images[0].save(path + ".new", format="GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
-    os.replace(path + ".new", path)
+    with replacing(path) as new:
+        images[0].save(new, format="GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
     say(path)
 
 

@@ -17,6 +17,7 @@ from matplotlib.ticker import LogLocator
 
 from analysis import runs
 from architecture import MODELS
+from training.folder import replacing
 from training.process import default_style
 from training.progress import say
 
@@ -198,8 +199,8 @@ def save(fig, path, shown, dpi=150):
     """Write a PNG, whole or not at all, with run, step and seed of what it shows as metadata. shown: runs."""
     metadata = {"run": ", ".join(run.name for run in shown), "step": ", ".join(str(run.step) for run in shown),
                 "seed": ", ".join(str(run.flags.seed) for run in shown)}
-    fig.savefig(path + ".new", format="png", dpi=dpi, metadata=metadata)
-    os.replace(path + ".new", path)
+    with replacing(path) as new:
+        fig.savefig(new, format="png", dpi=dpi, metadata=metadata)
     say(path)
 
 

@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import glob
 import json
+import math
 import os
 import re
 import sys
@@ -50,7 +51,15 @@ class Run:
         words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest.replace("_", " ").strip())
         words = re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
                        + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
-        return ", ".join(filter(None, [words, source and f"started from {source}"]))
+        there = math.isclose(self.beta_now, self.flags.beta, rel_tol=1e-4)
+        return ", ".join(filter(None, [words, source and f"started from {source}",
+                                       "" if there else f"so far to β {self.beta_now:.3g}"]))
+
+    @functools.cached_property
+    def beta_now(self):
+        """The weight of the KL term at its last step: where an annealed run ended before beta_steps, not yet beta."""
+        rows = [row for row in tables.read_losses(self.path)[0] if row[0] <= self.step] if self.annealed else []
+        return rows[-1][4] if rows and len(rows[-1]) > 4 else self.flags.beta
 
     @property
     def annealed(self):
@@ -70,12 +79,16 @@ def parse_flags(description, words=None, table=FLAGS):
     return flags
 
 
-@functools.cache
 def runs_of(train_dir):
-    """Every run under a prefix, read once a process: data set by data set, models in their order. Says which folders
-    are left out, and why."""
+    """Every run under a prefix: data set by data set, models in their order. Says which folders are left out, and why.
+    A process reads and says it once, as long as the folders stay as they are."""
+    return _runs_of(train_dir, tuple((place, os.stat(place).st_mtime_ns) for place in folder.find(train_dir)))
+
+
+@functools.cache
+def _runs_of(train_dir, folders):
     found, without, left_out = [], 0, {}
-    for place in progress(folder.find(train_dir), "loading"):
+    for place, _ in progress(folders, "loading"):
         try:
             run = read(place)
         except ValueError as error:
@@ -88,8 +101,10 @@ def runs_of(train_dir):
         say(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", sys.stderr)
     if without:
         say(f"{without} of {len(found)} runs come without weights: graphs show their numbers, images leave them out")
-    if not found:
-        say(f"nothing to draw: no run under {train_dir}_* has a checkpoint; main.py makes them", sys.stderr)
+    if not found and not left_out:
+        say(f"nothing to draw: there is no run under {train_dir}_*" + (
+            "; --train_dir is a prefix, as main.py's: checkpoints/train_store" if os.path.isdir(train_dir) else
+            "; main.py makes them"), sys.stderr)
     return found
 
 

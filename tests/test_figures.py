@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import create_beta_images
+import create_cool_images
 import create_disentanglement_graphs
 import create_error_graph
 import create_reconstruction_images
@@ -20,7 +21,7 @@ def run_of(model, beta, seed=0, num_balls=1, variant="", **more):
     given = SimpleNamespace(model=model, beta=beta, beta_start=start, seed=seed, num_balls=num_balls, friction=False,
                             **more)
     name = f"model_{model}_num_balls_{num_balls}_beta_{beta}{variant}" + f"_seed_{seed}" * bool(seed)
-    return runs.Run(name, None, given, 1000, None, {})
+    return runs.Run(name, "nowhere", given, 1000, None, {})
 
 
 def lines_of(axes):
@@ -178,6 +179,18 @@ def test_what_beta_does_shows_each_latent_on_one_scale():
     assert len(limits) == 1 and limits.pop() == pytest.approx((-limit, limit))
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
     assert "low" in texts and any("collapsed" in text for text in texts)
+
+
+@pytest.mark.parametrize("side", [16, 32, 40, 64])
+def test_a_heat_map_of_images_of_any_size(side):
+    """Every pixel where it belongs: here, as bright as its place."""
+    image = np.add.outer(np.arange(side), np.arange(side)) / (2 * side)
+    images = np.tile(image, (1, 5, 1, 1))
+    figure = create_cool_images.draw("a title", [3], [0.1], images, image, [0.5], [(-1, 1)], [True])
+    mosaic, unchanged = (np.asarray(drawn.get_array()) for drawn in figure.images)
+    tile = create_cool_images.TILE
+    assert mosaic.shape[0] == tile and np.array_equal(mosaic[:, :tile], unchanged)
+    np.testing.assert_allclose(unchanged, np.add.outer(np.arange(tile), np.arange(tile)) / (2 * tile), atol=1 / side)
 
 
 def test_titles():

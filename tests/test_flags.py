@@ -23,7 +23,7 @@ REFUSED = [
     (["--train_dir=/proc/none/x"], "--train_dir"), (["--train_dir=/dev/null/x"], "--train_dir"),
     (["--train_dir="], "--train_dir"), (["--train_dir=a\nb"], "--train_dir"), (["--train_dir=\udcff"], "--train_dir"),
     (["--train_dir=" + 300 * "x"], "--train_dir"), (["--init_from="], "--init_from"),
-    (["--init_from=nowhere"], "no flags.json"), (["--init_from=/dev/null"], "--init_from"),
+    (["--seed", "0", "1"], "unknown word 1: a flag has one value"), (["--init_from=nowhere"], "no such folder"), (["--init_from=/dev/null"], "--init_from"),
 ]
 
 
@@ -103,6 +103,12 @@ def test_the_words_are_this_processs_by_default(monkeypatch):
 ])
 def test_folder_is_a_function_of_the_flags(words, folder):
     assert locate(main.parse(None, main.FLAGS, words), main.FLAGS) == folder
+
+
+def test_a_long_value_is_cut_in_the_name_but_still_tells_two_apart():
+    """As where a run started from one that started from another."""
+    names = [flag.name(main.parse(None, main.FLAGS, [f"--init_from={100 * 'ab'}{end}"]), main.FLAGS) for end in "ab"]
+    assert names[0] != names[1] and all(len(name) < 150 and 15 * "ab" in name for name in names)
 
 
 def test_every_flag_of_the_experiment_has_a_suffix_and_no_other():

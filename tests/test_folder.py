@@ -134,9 +134,35 @@ def test_a_folder_left_empty_by_a_kill_is_taken_up(tmp_path):
     path = tmp_path / f"store_{TINY}"
     path.mkdir()
     (path / "lock").write_text("12345\n")
-    (path / "flags.json.new").write_text("{")
+    (path / "flags.json.12345.new").write_text("{")
     resume(path, max_step=1)
-    assert checkpoints.newest(path)[0] == 1
+    assert checkpoints.newest(path)[0] == 1 and not list(path.glob("*.new"))
+
+
+def test_two_processes_that_write_one_file(tmp_path, monkeypatch):
+    path = str(tmp_path / "file")
+    with folder.replacing(path) as mine:
+        with open(mine, "w") as file:
+            file.write("mine, ")
+            monkeypatch.setattr(os, "getpid", lambda: -1)
+            folder.write_whole(path, "another's")
+            assert (tmp_path / "file").read_text() == "another's"
+            file.write("whole")
+    assert (tmp_path / "file").read_text() == "mine, whole"
+    with pytest.raises(ZeroDivisionError), folder.replacing(path) as mine:
+        open(mine, "w").close()
+        raise ZeroDivisionError
+    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine, whole"
+
+
+def test_a_run_kept_with_its_numbers_alone_is_not_trained_again(short, capsys):
+    for file in short.glob("ckpt-*"):
+        file.unlink()
+    (short / "numbers.json").write_text("{}")
+    before = listing(short)
+    resume(short, code=2)
+    one_line(capsys.readouterr().err, "comes without weights")
+    assert listing(short) == before
 
 
 def test_two_writers(short, capsys):
@@ -223,13 +249,13 @@ def test_a_run_from_weights_resumes_as_any_other(short, tmp_path, capsys):
     broken = train(tmp_path / "broken", **flags)
     assert same(unbroken, broken) and "resumed from step 7" in capsys.readouterr().out
     train(tmp_path / "anew", **flags, code=2)
-    one_line(capsys.readouterr().err, "--init_from", "no flags.json")
+    one_line(capsys.readouterr().err, "--init_from", "no such folder")
     assert not list(tmp_path.glob("anew*"))
 
 
 @pytest.mark.parametrize("changed, says", [
     ({"model": "all_conv"}, "its model is tiny"), ({"hidden_size": 3}, "its hidden_size is 2"),
-    ({"model": "conv"}, "its model is tiny and its hidden_size is 2"), ({"init_from": "nowhere"}, "no flags.json")])
+    ({"model": "conv"}, "its model is tiny and its hidden_size is 2"), ({"init_from": "nowhere"}, "no such folder")])
 def test_weights_that_do_not_fit_are_refused(short, tmp_path, capsys, changed, says):
     train(tmp_path / "next", **{**OF_TINY, "max_step": 3, "init_from": short, **changed}, code=2)
     one_line(capsys.readouterr().err, "--init_from: ", says)

@@ -11,7 +11,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from conftest import call
+from conftest import call, train
 from PIL import Image
 
 import architecture
@@ -305,7 +305,6 @@ def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys
     call(create_error_graph.main, *words, code=1)
     assert f"left out {place}: it has no whole checkpoint" in capsys.readouterr().err
     (place / "numbers.json").write_text(json.dumps(before))
-    runs.runs_of.cache_clear()
     for script in create_stddev_graphs, create_error_graph, create_disentanglement_graphs, create_training_curves:
         call(script.main, *words)
     out, err = capsys.readouterr()
@@ -316,11 +315,22 @@ def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys
     for file in "one_ball_reconstruction_loss", "one_ball_stddev_gone", "one_ball_disentanglement":
         assert cv2.imread(str(tmp_path / "figures" / f"{file}.png")).std() > 8
     call(create_cool_images.main, *words, code=1)
-    (place / "numbers.json").write_text(json.dumps({"stddev.json": before["stddev.json"]}))
-    runs.runs_of.cache_clear()
+    folder.write_whole(str(place / "numbers.json"), json.dumps({"stddev.json": before["stddev.json"]}))
     call(create_error_graph.main, *words, code=1)
     assert "reconstruction_loss.json: 1 runs without weights have no numbers for it\n" in capsys.readouterr().out
-    runs.runs_of.cache_clear()
+
+
+def test_a_run_that_was_trained_on_is_read_again(tmp_path, tiny):
+    def steps():
+        return [run.step for run in runs.runs_of(f"{tmp_path}/store")]
+
+    train(tmp_path / "store", model="tiny", batch_size=4, max_step=1)
+    found = runs.runs_of(f"{tmp_path}/store")
+    assert steps() == [1] and runs.runs_of(f"{tmp_path}/store") is found
+    train(tmp_path / "store", model="tiny", batch_size=4, max_step=2)
+    assert steps() == [2]
+    train(tmp_path / "store", model="tiny", batch_size=4, max_step=1, seed=1)
+    assert steps() == [2, 1]
 
 
 # What a script is told, and says
@@ -328,8 +338,7 @@ def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
     call(script.main, f"--train_dir={tmp_path}/none", f"--figures={tmp_path}/figures", code=1)
-    assert f"nothing to draw: no run under {tmp_path}/none_*" in capsys.readouterr().err
-    runs.runs_of.cache_clear()
+    assert f"nothing to draw: there is no run under {tmp_path}/none_*; main.py" in capsys.readouterr().err
     assert not [file for file in os.listdir(tmp_path / "figures") if not file.startswith("real_balls")]
     call(script.main, "--figure=x", code=2)
     assert "did you mean --figures" in capsys.readouterr().err

@@ -11,7 +11,7 @@ from conftest import ROOT, losses, same, tensors, train
 import architecture
 import ball_generator
 import main
-from analysis import reconstruction, scores
+from analysis import reconstruction, runs, scores
 from architecture import tf
 from training import checkpoints, data, device, load
 from training.flags import name as run_name
@@ -155,17 +155,20 @@ class TestOfTiny:
         assert not np.array_equal(after(model="conv"), after("--keep_prob=.9", model="conv"))
 
     def test_without_beta_start_the_objective_is_the_plain_one(self, tmp_path, monkeypatch):
-        runs = [train(tmp_path / "ours", model="tiny", batch_size=4, max_step=30, beta=0.7)]
+        paths = [train(tmp_path / "ours", model="tiny", batch_size=4, max_step=30, beta=0.7)]
         monkeypatch.setattr(main, "objective", lambda flags, model, rec, kl, step: 4 * (rec + 0.7 * kl))
-        runs.append(train(tmp_path / "plain", model="tiny", batch_size=4, max_step=30, beta=0.7))
-        assert same(*runs)
-        assert [row[:3] for row in losses(runs[0])] == [row[:3] for row in losses(runs[1])]
+        paths.append(train(tmp_path / "plain", model="tiny", batch_size=4, max_step=30, beta=0.7))
+        assert same(*paths)
+        assert [row[:3] for row in losses(paths[0])] == [row[:3] for row in losses(paths[1])]
 
-    def test_an_annealed_run_resumes_at_its_beta(self, tmp_path):
+    def test_an_annealed_run_resumes_at_its_beta(self, tmp_path, capsys):
         flags = {"model": "tiny", "batch_size": 4, "save_every": 5, "beta_start": 8, "beta": 0.5, "beta_steps": 20}
         unbroken = train(tmp_path / "unbroken", max_step=25, **flags)
-        for max_step in 10, 25:
-            resumed = train(tmp_path / "resumed", max_step=max_step, **flags)
+        assert "so far" not in runs.read(str(unbroken)).variant and "--beta_steps" not in capsys.readouterr().out
+        resumed = train(tmp_path / "resumed", max_step=10, **flags)
+        assert "at --max_step=10 beta is 4.25: it reaches 0.5 at step 20" in capsys.readouterr().out
+        assert runs.read(str(resumed)).variant == "annealed from β 8 in 20 steps, batch size 4, so far to β 4.25"
+        resumed = train(tmp_path / "resumed", max_step=25, **flags)
         assert resumed.name == "resumed_model_tiny_num_balls_1_beta_0.5_beta_start_8.0_beta_steps_20_batch_size_4"
         assert same(unbroken, resumed)
         assert [row[-1] for row in losses(resumed)] == pytest.approx([6.125, 4.25, 2.375, 0.5, 0.5], rel=1e-5)

@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
 from architecture import MODELS, tf
 from training.process import refuse
@@ -42,7 +41,7 @@ def stderr_unless_it_dies():
     comes before the end of the block: a child waits for that, since a process that dies in C++ can say nothing more."""
     sys.stderr.flush()
     stderr = os.dup(2)
-    with tempfile.TemporaryFile() as kept:
+    with os.fdopen(os.memfd_create("stderr"), "rb") as kept:
         waits, tells = os.pipe()
         child = os.fork()
         if child == 0:

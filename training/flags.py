@@ -8,6 +8,7 @@ A table has a row a flag; nothing here knows of a single one but those that 2016
 import argparse
 import dataclasses
 import difflib
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from training.process import refuse
 
 NAMED = "model", "num_balls", "beta"  # by 2016, in this order
 TRAIN_DIR = "./checkpoints/train_store"
+LONG = 150  # letters of a value that are too many for a run's name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +118,8 @@ def parse_known(parser, table, words):
     """A parser's flags; unknown ones are refused, with a guess where one is near."""
     flags, unknown = parser.parse_known_args(words)
     for word in unknown:
+        if not word.startswith("-"):
+            refuse(f"unknown word {word}: a flag has one value")
         close = difflib.get_close_matches(word.split("=")[0].lstrip("-"), [row.name for row in table], 1, 0.7)
         refuse(f"unknown flag {word}: " + (f"did you mean --{close[0]}?" if close else "--help lists the flags"))
     return flags
@@ -129,6 +133,8 @@ def name(flags, table):
         value = getattr(flags, row.name)
         if row.experiment and row.name not in NAMED and value != row.default_of(flags.model):
             word = re.sub(r"[^\w.+-]", "_", os.path.basename(str(value).rstrip("/")))
+            if len(word) > LONG:  # as of a run that started from a run that started from another
+                word = f"{word[:60]}_{hashlib.sha256(word.encode()).hexdigest()[:8]}"
             parts.append(row.name if value is True else f"{row.name}_{word}")
     return "_".join(parts)
 

@@ -4,6 +4,7 @@
     flags = read_flags(path)                  raises ValueError, with a sentence, where it is not a run's
     find(train_dir)                           the folders there are
 """
+import contextlib
 import fcntl
 import glob
 import json
@@ -20,16 +21,28 @@ from training.progress import say
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
 NUMBERS = "numbers.json"  # what was measured of a run that is kept without its weights
-LEFT_BY_A_KILL = {"lock", "flags.json.new"}
+LEFT_BY_A_KILL = r"lock|.*\.new"  # file names
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Where to write a file, so that it is found as it was or as it shall be, never in between; and by two processes,
+    as one of them wrote it."""
+    new = f"{path}.{os.getpid()}.new"
+    try:
+        yield new
+        os.replace(new, path)
+    finally:
+        with contextlib.suppress(OSError):
+            os.remove(new)
 
 
 def write_whole(path, text):
-    """Write a text file so that it is found as it was or as it shall be, never in between."""
-    with open(path + ".new", "w", encoding="utf-8") as file:
+    """Write a text file; see `replacing`."""
+    with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
         file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(path + ".new", path)
 
 
 def write_flags(path, flags):
@@ -43,6 +56,8 @@ def read_flags(path):
     """The flags of a run's folder. Raises ValueError, with a sentence, where it is no such folder, or where its images
     were made with other constants than ball_generator.py has now."""
     now = ball_generator.constants()
+    if not os.path.isdir(path):
+        raise ValueError("there is no such folder")
     try:
         with open(os.path.join(path, "flags.json")) as file:
             flags = SimpleNamespace(**json.load(file))
@@ -106,7 +121,8 @@ def check(path, flags, table):
     """Refuse (exit code 2) a folder that is not ours, that holds other flags, or that another process is training in.
     Changes nothing. Returns whether there is a run in it."""
     try:
-        known = os.path.isdir(path) and set(os.listdir(path)) - LEFT_BY_A_KILL
+        files = os.listdir(path) if os.path.isdir(path) else []
+        known = any(not re.fullmatch(LEFT_BY_A_KILL, file) for file in files)
         if os.path.exists(os.path.join(path, "lock")):
             with open(os.path.join(path, "lock")) as file:
                 _lock(file, path, fcntl.LOCK_SH)  # NFS gives no other to a file that is only read
@@ -118,7 +134,7 @@ def check(path, flags, table):
     if changed:
         refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another --train_dir, or "
                "--restart to move the old run aside")
-    return bool(known)
+    return known
 
 
 def claim(path, flags, table):
@@ -138,6 +154,8 @@ def claim(path, flags, table):
             say(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
             lock = _take(path)
+        for file in glob.glob(os.path.join(glob.escape(path), "*.new")):
+            os.remove(file)
         write_flags(path, flags)
     except OSError as error:
         refuse(f"--train_dir: {error.filename or path} cannot be written: {error.strerror}")

@@ -10,6 +10,7 @@ import importlib
 import io
 import itertools
 import os
+import re
 import signal
 import sys
 
@@ -21,8 +22,9 @@ def refuse(message):
 
 
 def first_line(error):
-    """What an exception says, in a line: TensorFlow's go on for pages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
+    """What an exception says, in a line: TensorFlow's go on for pages, and begin with the name of a graph's node."""
+    text = re.sub(r"^\{\{.*?\}\}\s*", "", str(error).strip())
+    return (text or type(error).__name__).splitlines()[0]
 
 
 def open_streams():

@@ -62,6 +62,8 @@ class Run:
 
     def _refuse_if_lost(self):
         """Beginning again would cut the loss curve back to nothing."""
+        if os.path.exists(os.path.join(self.path, folder.NUMBERS)):
+            process.refuse(f"{self.path} comes without weights, with its numbers alone. Give another --train_dir")
         there = tables.last_step(self.path)
         often = getattr(folder.read_flags(self.path), "save_every", 0) if there else 0
         if os.path.exists(os.path.join(self.path, "checkpoint")) or (
@@ -111,6 +113,9 @@ class Run:
         for flag, kind in ("keep_prob", "dropout"), ("weight_init", "dense"):
             if getattr(flags, flag) != self._row(flag).default_of(flags.model) and not MODELS[flags.model].has(kind):
                 log.warning(f"--{flag}={getattr(flags, flag)} changes nothing: {flags.model} has no {kind} layer")
+        if flags.beta_start is not None and flags.max_step < flags.beta_steps:
+            log.warning(f"at --max_step={flags.max_step} beta is {beta_at(flags.max_step):.3g}: it reaches "
+                        f"{flags.beta:g} at step {flags.beta_steps} (--beta_steps)")
         if flags.beta_start is None and flags.beta_steps != self._row("beta_steps").default:
             log.warning(f"--beta_steps={flags.beta_steps} changes nothing without --beta_start")
         self.records = Records(self.path, self.step, beta_at)
