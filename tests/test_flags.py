@@ -23,7 +23,8 @@ REFUSED = [
     (["--train_dir=/proc/none/x"], "--train_dir"), (["--train_dir=/dev/null/x"], "--train_dir"),
     (["--train_dir="], "--train_dir"), (["--train_dir=a\nb"], "--train_dir"), (["--train_dir=\udcff"], "--train_dir"),
     (["--train_dir=" + 300 * "x"], "--train_dir"), (["--init_from="], "--init_from"),
-    (["--seed", "0", "1"], "unknown word 1: a flag has one value"), (["--init_from=nowhere"], "no such folder"), (["--init_from=/dev/null"], "--init_from"),
+    (["--init_from=nowhere"], "no such folder"), (["--init_from=/dev/null"], "--init_from"),
+    (["7", "--seed=3"], "unknown word 7: a flag has one value"),
 ]
 
 
