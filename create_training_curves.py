@@ -38,22 +38,20 @@ def draw(title, curves, floor):
     models = runs.groups(curves, lambda run: run.flags.model)
     figure = plotting.figure(figsize=(4 * len(models) + 0.8, 4.4))
     panels = figure.subplots(1, len(models), sharex=True, sharey=True, squeeze=False)[0]
+    handles = {}
     for axis, (model, rows) in zip(panels, models.items(), strict=True):
         for run, steps, losses in rows:
-            label = plotting.beta_of(run)
-            axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
-                      linestyle=plotting.symbol_of(run)[1], marker="." * (len(steps) == 1), label=label)
+            (line,) = axis.plot(steps, losses - floor, color=plotting.colour_of_beta(run.flags.beta), linewidth=1,
+                                linestyle=plotting.symbol_of(run)[1], marker="." * (len(steps) == 1),
+                                label=plotting.beta_of(run))
+            handles.setdefault((run.variant, run.flags.beta), line)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
         plotting.plain_ticks(axis.yaxis)
         axis.grid(alpha=0.25, which="both")
     panels[0].set_ylabel(f"reconstruction loss above {floor:.2f},\nthe entropy floor (nats per image)")
-    handles = {}
-    for axis in panels:
-        for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    plotting.legend(figure, list(handles.values()), len(models))
+    plotting.legend(figure, [handles[key] for key in sorted(handles)], len(models))
     figure.suptitle(title, fontsize=11)
     return figure
 
