@@ -166,6 +166,7 @@ class Network:
 
     def __init__(self, code, stddev, num_balls, **flags):
         self.code, self.stddevs = code, np.array(stddev)
+        self.active = np.flatnonzero(self.stddevs < 0.9)
         self.latents = len(stddev)
         self.flags = SimpleNamespace(num_balls=num_balls, **flags)
 
