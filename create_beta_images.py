@@ -97,11 +97,8 @@ def draw_all(flags):
             elif wanted:
                 say(f"no what_beta_does.png: {NONE_ACTIVE}")
     for run, in found:
-        if run.flags.num_balls > 1 or not len(run.vae.active):
-            continue
-        prefixes = checkpoints.whole(run.path, run.step)
-        if len(prefixes) >= KEPT:
-            frames = animation.grow(run, prefixes)
+        if len(checkpoints.steps(run.path)) >= KEPT and run.flags.num_balls == 1 and len(run.vae.active):
+            frames = animation.grow(run, checkpoints.whole(run.path, run.step))
             animation.save(frames, os.path.join(flags.figures, f"code_{run.name}.gif"), 100)
     return bool(found)
 

@@ -16,7 +16,7 @@ from training import process  # first: with it, Ctrl-C is a stop, and NumPy comp
 import numpy as np
 
 from analysis import plotting, reconstruction, runs
-from training import device, tables
+from training import tables
 
 STEPS = 1000  # that a point is the mean over
 
@@ -59,7 +59,6 @@ def draw(title, curves, floor):
 def draw_all(flags):
     curves = [(run, *curve(run.path)) for run in runs.runs_of(flags.train_dir)]
     curves = [row for row in curves if len(row[1])]
-    device.load_tensorflow()
     for data, rows in runs.groups(curves, lambda run: run.data_set).items():
         _, floor = reconstruction.images_of(rows[0][0].flags.num_balls, rows[0][0].flags.friction)
         title = f"How each run learns: {plotting.data_set(rows[0][0].flags)}, one line a seed"

@@ -182,7 +182,7 @@ def main(words=None):
         except FloatingPointError as error:
             return run.fail(f"diverged: {error}. Try a smaller --lr; checkpoints up to the last good one are kept")
         except (OSError, MemoryError, tf.errors.OpError) as error:  # a full or read-only disk, too little memory
-            return run.fail(f"failed: {process.first_line(error)}. What is saved is kept; {run.resumes()}")
+            return run.fail(f"failed: {process.first_line(error)}. What is saved is kept; {process.resumes(flags)}")
         finally:
             run.close()
 

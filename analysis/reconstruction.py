@@ -9,6 +9,7 @@ import numpy as np
 
 import architecture
 import ball_generator
+from training.device import load_tensorflow
 from training.seeds import Purpose
 
 TRAJECTORIES, FRAMES = 100, 32
@@ -27,6 +28,7 @@ def entropy(images):
 @functools.cache
 def images_of(num_balls, friction):
     """The test images [TRAJECTORIES * FRAMES, 32, 32, 1], the same for every model, and their mean entropy."""
+    load_tensorflow()
     seeds = [(0, int(Purpose.EVALUATION), i) for i in range(TRAJECTORIES)]
     images = ball_generator.render(ball_generator.simulate(seeds, num_balls, FRAMES, friction)).numpy()
     return images.reshape(-1, *images.shape[2:]), entropy(images).mean()

@@ -85,7 +85,7 @@ def runs_of(train_dir):
     return _runs_of(train_dir, tuple((place, os.stat(place).st_mtime_ns) for place in folder.find(train_dir)))
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1)
 def _runs_of(train_dir, folders):
     found, without, left_out = [], 0, {}
     for place, _ in progress(folders, "loading"):

@@ -25,7 +25,7 @@ def losses_after(place, evaluations):
     _, xla = device.set_up(folder.read_flags(place), device.load_tensorflow())
     run = runs.read(place)
     if not run.vae:
-        raise ValueError(f"{place} comes without weights")
+        raise ValueError(f"{place} {folder.WITHOUT_WEIGHTS}")
     flags, model = run.flags, run.vae.model
     flags.max_step = run.step + evaluations * data.STEPS_PER_CALL
     flags.save_every = flags.report_every = data.STEPS_PER_CALL

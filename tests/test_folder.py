@@ -134,9 +134,22 @@ def test_a_folder_left_empty_by_a_kill_is_taken_up(tmp_path):
     path = tmp_path / f"store_{TINY}"
     path.mkdir()
     (path / "lock").write_text("12345\n")
-    (path / "flags.json.12345.new").write_text("{")
+    for left in "flags.json.new", "flags.json.12345.new":
+        (path / left).write_text("{")
     resume(path, max_step=1)
-    assert checkpoints.newest(path)[0] == 1 and not list(path.glob("*.new"))
+    assert checkpoints.newest(path)[0] == 1 and not list(path.glob("*.12345.new"))
+
+
+def test_a_file_that_is_not_ours_is_kept(short, tmp_path, capsys):
+    (short / "ideas.new").write_text("mine")
+    resume(short)
+    assert (short / "ideas.new").read_text() == "mine"
+    path = tmp_path / f"other_{TINY}"
+    path.mkdir()
+    (path / "ideas.new").write_text("mine")
+    train(tmp_path / "other", **OF_TINY, max_step=1, code=2)
+    one_line(capsys.readouterr().err, path, "no flags.json")
+    assert os.listdir(path) == ["ideas.new"]
 
 
 def test_two_processes_that_write_one_file(tmp_path, monkeypatch):

@@ -21,7 +21,8 @@ from training.progress import say
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
 NUMBERS = "numbers.json"  # what was measured of a run that is kept without its weights
-LEFT_BY_A_KILL = r"lock|.*\.new"  # file names
+WITHOUT_WEIGHTS = "comes without weights, with its numbers alone"
+LEFT_BY_A_KILL = r"lock|flags\.json(\.\d+)?\.new"  # in a folder without a run; older forms wrote no number
 
 
 @contextlib.contextmanager
@@ -154,8 +155,9 @@ def claim(path, flags, table):
             say(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
             lock = _take(path)
-        for file in glob.glob(os.path.join(glob.escape(path), "*.new")):
-            os.remove(file)
+        for file in os.listdir(path):
+            if re.fullmatch(r".+\.\d+\.new", file):  # of a process that was killed in `replacing`
+                os.remove(os.path.join(path, file))
         write_flags(path, flags)
     except OSError as error:
         refuse(f"--train_dir: {error.filename or path} cannot be written: {error.strerror}")

@@ -15,7 +15,7 @@ import ball_generator
 from architecture import tf
 from training.checkpoints import newest, restored
 from training.device import load_tensorflow
-from training.folder import NUMBERS, name_of, read_flags
+from training.folder import NUMBERS, WITHOUT_WEIGHTS, name_of, read_flags
 from training.seeds import Evaluation
 
 NONE_ACTIVE = "no latent is active: the model has collapsed, or has not left the plateau yet"
@@ -40,7 +40,7 @@ def load(path):
             except tf.errors.OpError:
                 continue
             return TrainedVAE(model, flags, step, path)
-        raise ValueError("it comes without weights, with its numbers alone"
+        raise ValueError(f"it {WITHOUT_WEIGHTS}"
                          if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint")
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None

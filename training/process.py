@@ -27,6 +27,11 @@ def first_line(error):
     return (text or type(error).__name__).splitlines()[0]
 
 
+def resumes(flags):
+    """How to go on with a training or a sweep that has stopped, in words."""
+    return "the same command " + "without --restart " * flags.restart + "resumes"
+
+
 def open_streams():
     """Give the process the standard streams that its caller closed, as `python main.py >&-` does: the null device."""
     for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):

@@ -63,7 +63,7 @@ class Run:
     def _refuse_if_lost(self):
         """Beginning again would cut the loss curve back to nothing."""
         if os.path.exists(os.path.join(self.path, folder.NUMBERS)):
-            process.refuse(f"{self.path} comes without weights, with its numbers alone. Give another --train_dir")
+            process.refuse(f"{self.path} {folder.WITHOUT_WEIGHTS}. Give another --train_dir")
         there = tables.last_step(self.path)
         often = getattr(folder.read_flags(self.path), "save_every", 0) if there else 0
         if os.path.exists(os.path.join(self.path, "checkpoint")) or (
@@ -138,15 +138,12 @@ class Run:
         losses = f"reconstruction {rows[-1][1]:.2f}, KL {rows[-1][2]:.2f} nats per image" if rows else "no step taken"
         if stopped and step < self.flags.max_step:
             log.info(f"{self.name}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved ({losses}); "
-                     + self.resumes())
+                     + process.resumes(self.flags))
             return 128 + stopped[0]
         if rows and rows[-1][2] < 0.1:
             losses += f"; {NONE_ACTIVE}"
         log.info(f"{self.name}: trained, step {step}: {losses}")
         return 0
-
-    def resumes(self):
-        return "the same command " + "without --restart " * self.flags.restart + "resumes"
 
     def fail(self, reason):
         """Say why it ended early, and return the exit code."""

@@ -153,7 +153,7 @@ def run(words=None):
     if failed:
         progress.say("\n".join(["run: failed:", *failed]))
     if stopped:
-        progress.say("run: stopped; the same command " + "without --restart " * flags.restart + "resumes")
+        progress.say(f"run: stopped; {process.resumes(flags)}")
         return 128 + stopped[0]
     if not failed:
         progress.say("run: all trained and drawn")
