@@ -124,7 +124,7 @@ def follow(place):
     rows = np.array([row[:3] for row in tables.read_losses(place)[0]])
     points = []
     for step in sorted(checkpoints.steps(place)):
-        checkpoints.read_weights(run.vae.model, os.path.join(place, f"ckpt-{step}"))
+        checkpoints.read_weights(run.vae.model, checkpoints.prefix_of(place, step))
         scores.code_of.cache_clear()
         near = (rows[:, 0] > step - 1000) & (rows[:, 0] <= step)
         reconstruction, kl = rows[near, 1:].mean(axis=0)

@@ -61,6 +61,11 @@ def has_optimizer(prefix):
     return any(key.startswith("optimizer/") for key in tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
 
 
+def prefix_of(path, step):
+    """A checkpoint's path, as TensorFlow takes it: without what its files' names end in."""
+    return os.path.join(path, f"ckpt-{step}")
+
+
 def _files(prefix):
     """A checkpoint's files, in the order in which they appear: it counts as there once its index is."""
     return [prefix + ".data-00000-of-00001", prefix + ".sha256", prefix + ".index"]
@@ -87,7 +92,7 @@ def newest(path):
     One that is cut short or altered is told on stderr and passed over.
     """
     for step in steps(path) if os.path.isdir(path) else ():
-        prefix = os.path.join(path, f"ckpt-{step}")
+        prefix = prefix_of(path, step)
         if is_whole(prefix):
             return step, prefix
         if os.path.exists(prefix + ".index"):  # else a training that goes on has just dropped it for a newer one
@@ -97,7 +102,7 @@ def newest(path):
 
 def whole(path, last):
     """Step -> prefix of the whole checkpoints in a folder up to a step, in their order."""
-    prefixes = {step: os.path.join(path, f"ckpt-{step}") for step in reversed(steps(path)) if step <= last}
+    prefixes = {step: prefix_of(path, step) for step in reversed(steps(path)) if step <= last}
     return {step: prefix for step, prefix in prefixes.items() if is_whole(prefix)}
 
 
@@ -120,7 +125,7 @@ def save(checkpoint, path, step, keep=1):
     shutil.rmtree(aside, ignore_errors=True)  # of a process killed while saving
     try:
         os.mkdir(aside)
-        prefix = os.path.join(aside, f"ckpt-{step}")
+        prefix = prefix_of(aside, step)
         checkpoint.write(prefix)
         with open(prefix + ".sha256", "w") as file:
             file.write(_sums(prefix))
@@ -134,6 +139,6 @@ def save(checkpoint, path, step, keep=1):
     # What tf.train.latest_checkpoint reads; TensorFlow's own writer adds the time of day.
     write_whole(os.path.join(path, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')
     for old in [old for old in steps(path) if old <= step][keep:]:
-        for file in reversed(_files(os.path.join(path, f"ckpt-{old}"))):
+        for file in reversed(_files(prefix_of(path, old))):
             with contextlib.suppress(FileNotFoundError):
                 os.remove(file)
