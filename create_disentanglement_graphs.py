@@ -31,8 +31,9 @@ PIXELS = np.prod(ball_generator.IMAGE_SHAPE)
 
 def draw_scores(title, measured):
     """The scores that have a panel, against beta: one colour a model, a line through the means over its seeds, a dot
-    for each, dotted what it reaches untrained, and above the panel a bar over the paper's best betas for so many
-    latents; in grey, what needs no network. measured: (run, its object of disentanglement.json) each."""
+    for each, a cross where no latent is active, dotted what it reaches untrained, and above the panel a bar over the
+    paper's best betas for so many latents; in grey, what needs no network. measured: (run, its object of
+    disentanglement.json) each."""
     handles = {}
     panels = [key for key, metric in METRICS.items() if metric.limits and any(key in row[1] for row in measured)]
     rows = -(-len(panels) // 2)
@@ -41,17 +42,16 @@ def draw_scores(title, measured):
         shown = [row for row in measured if key in row[1]]  # numbers kept from before a metric lack it
         others = {what: np.mean(other[key]) for _, numbers in shown for what, other in numbers["others"].items()
                   if what != scores.UNTRAINED and key in other}
-        for what, value in others.items():
+        for rank, (what, value) in enumerate(sorted(others.items(), key=lambda other: other[1])):
             axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-            side, shift = ("top", -2) if what == "chance" else ("bottom", 2)  # raw pixels are just above chance
-            axis.annotate(what, (1, value), (-3, shift), xycoords=("axes fraction", "data"), va=side, ha="right",
-                          textcoords="offset points", fontsize=9, color="0.4")
+            axis.annotate(plotting.wrapped(what, 12), (1, value), (3, 0), xycoords=("axes fraction", "data"),
+                          textcoords="offset points", va=("top", "bottom")[rank % 2], fontsize=9, color="0.4")
         for number, ((model, variant), mine) in enumerate(plotting.series(shown).items()):
-            label = plotting.label_of(model, variant)
-            handles[label] = plotting.draw_line(axis, mine, key, label, None, number)
-            for beta in (run.flags.beta for run, numbers in mine if not numbers["active_latents"]):
-                axis.plot(beta * plotting.aside(number), METRICS[key].limits[0] + 0.02, "x",
-                          color=plotting.colour_of(model))
+            alive = [row for row in mine if row[1]["active_latents"]]
+            handles[model, variant] = plotting.draw_line(axis, mine[0][0], alive, key, None, number)
+            for beta in {run.flags.beta for run, numbers in mine if not numbers["active_latents"]}:
+                axis.plot(beta * plotting.aside(number), 0.03, "x", color=plotting.colour_of(model),
+                          transform=axis.get_xaxis_transform())
             if not variant:
                 axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
                              color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
@@ -65,6 +65,8 @@ def draw_scores(title, measured):
         axis.grid(alpha=0.25)
     for axis in figure.axes[len(panels):]:
         axis.set_visible(False)
+    if not all(numbers["active_latents"] for _, numbers in measured):
+        handles["x"] = Line2D([], [], color="0.3", marker="x", linestyle="none", label="no latent is active")
     if any(not run.variant for run, _ in measured):
         handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
     handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·"

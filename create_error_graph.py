@@ -31,7 +31,7 @@ def draw(title, measured, published):
              for run, numbers in measured]
     legend = []
     for number, ((model, variant), rows) in enumerate(plotting.series(above).items()):
-        legend.append(plotting.draw_line(axes, rows, "excess", plotting.label_of(model, variant), "error", number))
+        legend.append(plotting.draw_line(axes, rows[0][0], rows, "excess", "error", number))
         old = published.get(model, {})
         if old and not variant:
             legend += axes.plot([float(beta) for beta in old], [loss - floor for loss in old.values()], "--s",

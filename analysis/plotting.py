@@ -148,15 +148,15 @@ def legend(figure, handles, columns):
                   ncols=columns, fontsize=9)
 
 
-def draw_line(axes, rows, key, label, error, number):
+def draw_line(axes, run, rows, key, error, number):
     """One line against beta: the mean of `key` over the seeds of each beta (and over factors, where it has them), with
-    a bar of the mean of `error` (None: no bars), and a marker for every seed. number: of the line, see `aside`. Returns
-    what goes into the legend."""
+    a bar of the mean of `error` (None: no bars), and a marker for every seed. run: one of the line's; rows: (run,
+    numbers) of those that it shows; number: of the line, see `aside`. Returns what goes into the legend."""
     def mean(key, beta):
         return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
 
-    model, variant = series_of(rows[0][0])
-    symbol, dashes = symbol_of(rows[0][0])
+    model, variant = series_of(run)
+    label, (symbol, dashes) = label_of(model, variant), symbol_of(run)
     look = {"color": colour_of(model), "linestyle": dashes}
     marker = {"marker": symbol, "markersize": 5, "markerfacecolor": "none" if variant else None}
     betas = sorted({run.flags.beta for run, _ in rows})

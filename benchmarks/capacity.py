@@ -3,8 +3,8 @@
     python benchmarks/capacity.py --model=conv --seed=0 --train_dir=./checkpoints/capacity
 
 trains as main.py, with the objective reconstruction + beta * |KL - C|, where C rises linearly from 0 to --capacity in
---capacity_steps; by default beta is 20, and C 9 nats after 50,000 steps. The plot scripts and `load` read its runs as
-any others.
+--capacity_steps. Unless given, beta is 20, and C reaches 9 nats after 50,000 steps. The plot scripts and `load` read
+its runs as any others.
 """
 import pathlib
 import sys
@@ -18,8 +18,8 @@ from training.flags import Flag, real, whole  # noqa: E402
 
 DEFAULTS = "--beta=20", "--capacity=9", "--capacity_steps=50000"
 FLAGS = (  # without defaults, so that they are in the run's name
-    Flag("capacity", real("from 0 on", lambda x: x >= 0), None, "C at the end; nats"),
-    Flag("capacity_steps", whole(1), None, "the step at which C is reached"),
+    Flag("capacity", real("from 0 on", lambda x: x >= 0), None, "C at the end, in nats; here 9 unless given"),
+    Flag("capacity_steps", whole(1), None, "the step at which C is reached; here 50000 unless given"),
     *main.FLAGS,
 )
 

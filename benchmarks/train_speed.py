@@ -6,7 +6,7 @@
 For each model, milliseconds a step of 128 images of one ball:
 
     feed          as 2016 did it: Python loops over balls and sub-steps, one NumPy image a frame, fed from the host,
-                  one graph call a step, no XLA, Keras's own convolutions
+                  one graph call a step, no XLA
     one process   main.py by itself
     all cores     main.py as ./run runs it: one one-threaded process a core (three processes a GPU), a step's time
                   over their number
@@ -29,7 +29,6 @@ import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
-import architecture  # noqa: E402
 import ball_generator  # noqa: E402
 import main  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
@@ -100,8 +99,6 @@ def worker(kind, model_name, threads):
             ball_generator.simulate(seeds, 1, 128)
             return (time.perf_counter() - began) / data.STEPS_PER_SIMULATION * 1000
     else:
-        if kind == "feed":
-            architecture.apply = lambda layer, x: layer(x)  # Keras's own convolutions
         model = checkpoints.new_model(flags)
         optimizer = main.new_optimizer(flags, model)
         if kind == "feed":

@@ -111,11 +111,17 @@ def test_collapsed_runs_are_crossed():
     collapsed = score(0.0, active_latents=0, change_accuracy=0.5)
     measured = [(run_of(model, 0.5), score(0.25)) for model in ("conv", "all_conv")]
     measured += [(run_of(model, 32.0), collapsed) for model in ("conv", "all_conv")]
-    for axes in create_disentanglement_graphs.draw_scores("one ball", measured).axes:
+    figure = create_disentanglement_graphs.draw_scores("one ball", measured)
+    for axes in figure.axes:
         crosses = [line.get_xdata().tolist() for line in axes.get_lines() if line.get_marker() == "x"]
-        dots = dots_of(axes)[:, 0]
-        assert len(crosses) == 2 and crosses[0] != crosses[1] and all(cross[0] in dots for cross in crosses)
-        assert axes.get_xscale() == "log"
+        assert len(crosses) == 2 and crosses[0] != crosses[1] and all(30 < x < 34 for cross in crosses for x in cross)
+        assert dots_of(axes)[:, 0].max() < 1 and axes.get_xscale() == "log"  # and no line falls to their 0
+    assert "no latent is active" in legend_of(figure)
+
+
+def test_nothing_but_collapsed_runs():
+    figure = create_disentanglement_graphs.draw_scores("one ball", [(run_of("conv", 0.5), score(0, active_latents=0))])
+    assert {"conv", "no latent is active"} <= set(legend_of(figure))
 
 
 def test_a_seventh_metric_is_a_panel(monkeypatch):
