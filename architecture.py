@@ -104,7 +104,7 @@ def build(rows, shape, weight_init, seeds, dtype="float32"):
                 "bias_initializer": keras.initializers.Constant(size)}
 
     column = [keras.Input(shape, dtype=dtype)]
-    last = max(i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed"))
+    last = max((i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed")), default=None)
     for i, (kind, *sizes) in enumerate(rows):
         activation = "linear" if i == last else "elu"
         if kind == "dense":

@@ -22,11 +22,10 @@ STEPS = 1000  # that a point is the mean over
 
 
 def curve(path):
-    """Steps and mean reconstruction loss of a run, [points] each; every row of losses.csv weighs as many steps as it
-    is the mean over."""
+    """Steps and mean reconstruction loss of a run, [points] each."""
     rows, _ = tables.read_losses(path)
     step, loss = np.array([row[:2] for row in rows], float).reshape(-1, 2).T
-    weight = np.diff(step, prepend=0)
+    weight = tables.weights(rows)
     block = ((step - 1) // STEPS).astype(int)
     total = np.bincount(block, weight)
     seen = total > 0

@@ -41,8 +41,8 @@ FLAGS = (  # name, kind, default, help
     Flag("beta_start", real("above 0", lambda x: x > 0), None,
          "annealing: weight of the KL term at step 0; it falls linearly to beta"),
     Flag("beta_steps", whole(1), 80000, "annealing: the step at which beta is reached"),
-    Flag("hidden_size", whole(1), of_model("hidden_size"), "latents (all_conv: 16 times as many)"),
-    Flag("batch_size", whole(1), 128, "images a step: consecutive frames of one trajectory"),
+    Flag("hidden_size", whole(1, 100_000), of_model("hidden_size"), "latents (all_conv: 16 times as many)"),
+    Flag("batch_size", whole(1, 1_000_000), 128, "images a step: consecutive frames of one trajectory"),
     Flag("lr", real("above 0", lambda x: x > 0), of_model("lr"), "Adam's step size"),
     Flag("keep_prob", real("above 0, up to 1", lambda x: 0 < x <= 1), 1.0,
          "share of the encoder's dense units that dropout keeps; conv alone has dropout"),
@@ -62,7 +62,7 @@ FLAGS = (  # name, kind, default, help
     Flag("xla", ("auto", "on", "adam", "off"), "auto",
          "what XLA compiles: the whole step, Adam alone, or nothing; auto: the fastest for model and device",
          experiment=False),
-    Flag("threads", whole(0), 0, "CPU threads, 0 for all cores", experiment=False),
+    Flag("threads", whole(0, 1000), 0, "CPU threads, 0 for all cores", experiment=False),
     Flag("restart", boolean, False, "move an existing run aside and begin again", experiment=False),
 )
 

@@ -33,23 +33,26 @@ def keep(place, kept, numbers, always):
     vae = loader.load(place)
     size = 4 * sum(np.prod(variable.shape) for variable in vae.model.variables)
     os.makedirs(kept, exist_ok=True)
-    for file in os.listdir(kept):  # of a run kept before
-        if file == folder.NUMBERS or file.startswith(("ckpt-", "checkpoint")):
-            os.remove(os.path.join(kept, file))
     folder.write_flags(kept, folder.read_flags(place))
     shutil.copy(os.path.join(place, "losses.csv"), kept)
     if always or size < SMALL and vae.flags.seed == 0:
         checkpoints.save(checkpoints.parts(vae.model), kept, vae.step)
+        stays = f"ckpt-{vae.step}.", "checkpoint"
     else:
         folder.write_whole(os.path.join(kept, folder.NUMBERS), json.dumps(numbers, indent=1) + "\n")
+        stays = folder.NUMBERS
+    for file in os.listdir(kept):  # of a run kept before
+        if file.startswith((folder.NUMBERS, "ckpt-", "checkpoint")) and not file.startswith(stays):
+            os.remove(os.path.join(kept, file))
     say(kept)
 
 
 def main(words=None):
     """Returns 0 if all that was asked for was kept."""
     flags = runs.parse_flags(__doc__, words, FLAGS)
-    if os.path.abspath(flags.kept) == os.path.abspath(flags.train_dir):
-        process.refuse("--kept: the runs are there already, whole")
+    for place in folder.find(flags.train_dir):
+        if os.path.realpath(place) == os.path.realpath(flags.kept + place[len(flags.train_dir):]):
+            process.refuse(f"--kept: {place} is there already, whole")
     drawn = {os.path.basename(file): runs.read_numbers(flags.figures, os.path.basename(file))
              for file in sorted(glob.glob(os.path.join(glob.escape(flags.figures), "*.json")))}
     for file in runs.MEASURED:

@@ -6,7 +6,6 @@
 """
 import dataclasses
 import functools
-import glob
 import json
 import math
 import os
@@ -17,7 +16,7 @@ from types import SimpleNamespace
 from tqdm import tqdm
 
 from architecture import MODELS
-from training import folder, loader, tables
+from training import checkpoints, folder, loader, tables
 from training.flags import TRAIN_DIR, Flag, parse, path
 from training.process import ROOT, refuse
 from training.progress import say
@@ -46,9 +45,9 @@ class Run:
     def variant(self):
         """The flags of the experiment that are not at their defaults, in words, beside model, data set, beta and
         seed."""
-        rest = self.name.partition(f"_beta_{self.flags.beta}")[2].replace("_friction", "", 1)
-        rest, _, source = rest.removesuffix(f"_seed_{self.flags.seed}").partition("_init_from_")
-        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest.replace("_", " ").strip())
+        rest = self.name.partition(f"_beta_{self.flags.beta}")[2].removesuffix(f"_seed_{self.flags.seed}")
+        rest, _, source = rest.partition("_init_from_")
+        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest.replace("_friction", "").replace("_", " ").strip())
         words = re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
                        + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
         there = math.isclose(self.beta_now, self.flags.beta, rel_tol=1e-4)
@@ -117,7 +116,7 @@ def order_of(run):
 def read(path):
     """The run in a folder. Raises ValueError, with a sentence, where it is none."""
     numbers = os.path.join(path, folder.NUMBERS)
-    if os.path.exists(numbers) and not glob.glob(os.path.join(glob.escape(path), "ckpt-*.index")):
+    if os.path.exists(numbers) and not checkpoints.steps(path):
         try:
             flags = folder.read_flags(path)
         except ValueError as error:
@@ -177,6 +176,11 @@ def published_for(quantity, run):
     return {} if run.flags.friction else published(quantity).get(str(run.flags.num_balls), {})
 
 
+def of_2016(quantity, run):
+    """2016's number of a run, or None."""
+    return published_for(quantity, run).get(run.flags.model, {}).get(str(run.flags.beta))
+
+
 def read_numbers(figures, file):
     """The object of a JSON file among the figures, or a refusal."""
     try:
@@ -184,3 +188,5 @@ def read_numbers(figures, file):
             return json.load(content)
     except FileNotFoundError:
         refuse(f"--figures: {figures} has no {file}; the create_*.py write it")
+    except (ValueError, OSError, RecursionError) as error:
+        refuse(f"--figures: {os.path.join(figures, file)} cannot be read ({error}); the create_*.py write it anew")

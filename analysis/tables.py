@@ -6,6 +6,7 @@ writes each between its markers, <!-- name --> and <!-- end of name -->, and pri
 JSON files among the figures, the folders under checkpoints/pretrained, published_results.json.
 """
 import os
+import pathlib
 import re
 import sys
 
@@ -31,11 +32,6 @@ CHOICE = 0, 1, 2   # seeds that settings of annealing were chosen on
 LAST_STEPS = 5000  # that a loss of one_by_one is the mean over
 
 
-def of_2016(quantity, run):
-    """2016's number of a run, or None."""
-    return runs.published_for(quantity, run).get(run.flags.model, {}).get(str(run.flags.beta))
-
-
 def table(header, rows):
     """Lines of a Markdown table."""
     first, *others = ("| " + " | ".join(map(str, row)) + " |" for row in (header, *rows))
@@ -46,7 +42,7 @@ def results(found):
     """Every experiment of the sweep; all but one column are of seed 0."""
     rows = []
     for run, others in found.sweep():
-        numbers, old = found.losses[run.name], of_2016("reconstruction_loss", run)
+        numbers, old = found.losses[run.name], runs.of_2016("reconstruction_loss", run)
         ours, floor = numbers["reconstruction_loss"], numbers["entropy_floor"]
         seconds = tables.read_losses(run.path)[0][-1][3]
         rows.append([
@@ -55,7 +51,7 @@ def results(found):
             ", ".join(f"{found.losses[other.name]['reconstruction_loss']:.2f}" for other in others) or NONE,
             f"{old:.2f}" if old else NONE, f"{round(100 * (ours / old - 1), 1) + 0:+.1f} %" if old else NONE,
             f"{ours - floor:.2f}", f"{old - floor:.2f}" if old else NONE, found.active(run),
-            of_2016("active_latents", run) or NONE, f"{seconds:,.0f}"])
+            runs.of_2016("active_latents", run) or NONE, f"{seconds:,.0f}"])
     return table(["model", "balls", "β", "reconstruction loss, ours", "other seeds", "2016's", "difference",
                   "above the floor, ours", "2016's", "active, ours", "2016's", "seconds"], rows)
 
@@ -81,7 +77,7 @@ def kept_by(found, seed):
     """Tolerance -> run, or line of runs, of this seed in words -> whether it was kept."""
     close, ordered, one, three, places, lines = {}, {}, {}, {}, {}, {}
     for run in (run for first, others in found.sweep() for run in (first, *others) if run.flags.seed == seed):
-        old = of_2016("reconstruction_loss", run)
+        old = runs.of_2016("reconstruction_loss", run)
         if old is None:
             continue
         line = f"{run.flags.model}, {data_set(run.flags)}"
@@ -89,11 +85,11 @@ def kept_by(found, seed):
         loss = found.losses[run.name]["reconstruction_loss"]
         close[words] = loss <= 1.01 * old
         lines.setdefault(line, {})[run.flags.beta] = loss
-        apart = abs(found.active(run) - of_2016("active_latents", run))
+        apart = abs(found.active(run) - runs.of_2016("active_latents", run))
         if run.flags.model == "fully_connected":
             one[words] = apart <= 1
             stddev, old = (np.array(values, float) for values in (
-                found.stddevs[run.name]["stddev"], of_2016("sorted_latent_stddev", run)))
+                found.stddevs[run.name]["stddev"], runs.of_2016("sorted_latent_stddev", run)))
             places[words] = np.mean(np.abs(stddev - old) <= 0.1) >= 0.8
         if run.flags.model == "conv":
             three[words] = apart <= 3
@@ -135,7 +131,7 @@ def heat_maps(found):
     """In how many of a heat map's rows some pixel changes by more than a quarter of the grey scale."""
     lines = {}
     for run, _ in found.sweep():
-        ours, old = found.heat_maps.get(run.name), of_2016("heat_map_rows_that_change_the_picture", run)
+        ours, old = found.heat_maps.get(run.name), runs.of_2016("heat_map_rows_that_change_the_picture", run)
         lines.setdefault(f"{run.flags.model}, {data_set(run.flags)}", []).append(
             (run.flags.beta, ours["rows_that_change"] if ours else NONE, NONE if old is None else old))
     betas = ", ".join(f"{beta:g}" for beta in sweep.BETAS)
@@ -148,7 +144,7 @@ def reproduced(found):
     lines, columns = {}, {}
     for run, others in found.sweep():
         ours = np.mean([found.losses[seed.name]["reconstruction_loss"] for seed in (run, *others)])
-        old = of_2016("reconstruction_loss", run)
+        old = runs.of_2016("reconstruction_loss", run)
         columns[data_set(run.flags), run.flags.beta] = f"{data_set(run.flags)}, β {run.flags.beta:g}"
         lines.setdefault(run.flags.model, []).append(f"{ours:.2f} / {old:.2f}" if old else f"{ours:.2f}")
     return table(["ours / 2016's", *columns.values()], [[model, *cells] for model, cells in lines.items()])
@@ -176,9 +172,9 @@ def one_by_one(found, points):
     rows = []
     for (data, model, variant, beta), group in points:
         for run in group:
-            last = [row for row in tables.read_losses(run.path)[0] if row[0] > run.step - LAST_STEPS]
-            reconstruction, kl = np.mean([row[1:3] for row in last], axis=0)
-            steady = {row[4] for row in last if len(row) > 4} <= {beta}
+            lines, _ = tables.read_losses(run.path)
+            reconstruction, kl = tables.mean_losses(lines, run.step - LAST_STEPS, run.step)
+            steady = {row[4] if len(row) > 4 else beta for row in lines if row[0] > run.step - LAST_STEPS} == {beta}
             numbers = found.scores[run.name]
             losses = reconstruction, kl, reconstruction + beta * kl
             rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
@@ -231,8 +227,10 @@ def main(words=None):
     found, code = Results.read(flags.train_dir, flags.figures), 0
     for file, makers in TABLES.items():
         place = os.path.join(flags.root, file)
-        with open(place, encoding="utf-8") as content:
-            old = new = content.read()
+        try:
+            old = new = pathlib.Path(place).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            process.refuse(f"--root: {place} cannot be read: {process.first_line(error)}")
         for name, make in makers.items():
             try:
                 new = put(new, name, make(found))

@@ -16,21 +16,22 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 
 import main  # noqa: E402
 from analysis import reconstruction, runs  # noqa: E402
-from training import checkpoints, data, device, folder, process  # noqa: E402
+from training import checkpoints, data, device, process  # noqa: E402
 from training.flags import whole  # noqa: E402
 
 
-def losses_after(place, evaluations):
+def losses_after(place, evaluations, gpus):
     """A run, and its loss after every 50 of the following steps, [evaluations], nats per image."""
-    _, xla = device.set_up(folder.read_flags(place), device.load_tensorflow())
     run = runs.read(place)
-    if not run.vae:
-        raise ValueError(f"{place} {folder.WITHOUT_WEIGHTS}")
+    prefix = checkpoints.newest(place)[1] if run.vae else None
+    if not prefix or not checkpoints.has_optimizer(prefix):
+        raise ValueError(f"{place} comes without Adam's state, which training on needs")
     flags, model = run.flags, run.vae.model
-    flags.max_step = run.step + evaluations * data.STEPS_PER_CALL
-    flags.save_every = flags.report_every = data.STEPS_PER_CALL
+    flags.threads, flags.save_every, flags.report_every = 0, *[data.STEPS_PER_CALL] * 2
+    _, xla = device.set_up(flags, gpus)
+    flags.max_step = (run.step // data.STEPS_PER_CALL + evaluations) * data.STEPS_PER_CALL
     optimizer = main.new_optimizer(flags, model)
-    checkpoints.read(checkpoints.parts(model, optimizer=optimizer), checkpoints.newest(run.path)[1])
+    checkpoints.read(checkpoints.parts(model, optimizer=optimizer), prefix)
     train_steps, step, losses = main.make_train_steps(flags, model, optimizer, xla), run.step, []
     for positions, count in data.blocks(flags, step):
         train_steps(positions, step, count)
@@ -43,15 +44,15 @@ def main_of_this():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="run folders, as main.py leaves them")
     parser.add_argument("--evaluations", type=whole(2), default=40, help="%(default)s")
-    words = parser.parse_args()
+    words, gpus = parser.parse_args(), device.load_tensorflow()
     for place in words.folders:
         try:
-            run, losses = losses_after(place, words.evaluations)
+            run, losses = losses_after(place, words.evaluations, gpus)
         except ValueError as error:
             process.refuse(str(error))
         print(f"{run.name}, {len(losses)} evaluations after step {run.step}: mean {losses.mean():.2f}, standard "
               f"deviation {losses.std(ddof=1):.2f}, {losses.min():.2f} to {losses.max():.2f} nats per image", end="")
-        old = runs.published_for("reconstruction_loss", run).get(run.flags.model, {}).get(str(run.flags.beta))
+        old = runs.of_2016("reconstruction_loss", run)
         print(f"; {(losses <= 1.01 * old).sum()} at most 1 % above 2016's" if old else "", flush=True)
     return 0
 

@@ -27,6 +27,7 @@ from analysis.runs import read  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
 from training import checkpoints, data, device, folder, process, tables  # noqa: E402
 from training.flags import Flag, parse, path, whole  # noqa: E402
+from training.loader import TrainedVAE  # noqa: E402
 from training.seeds import Purpose  # noqa: E402
 
 FLAGS = (
@@ -65,7 +66,7 @@ def folded(positions):
 STARTS = {"aligned": rotated(0), "rotated_15": rotated(15), "rotated_45": rotated(45), "folded": folded}
 
 
-def supervise(flags, code, steps):
+def supervise(flags, code):
     """A model whose first latents' means are near a code, positions [n, 1, 2] -> [n, latents of it], and whose others
     say nothing."""
     model = checkpoints.new_model(flags)
@@ -102,7 +103,7 @@ def train_from(start, flags):
     own.train_dir += f"_{flags.supervised}"  # which is no part of its name
     given = folder.locate(own, main.FLAGS)
     if not os.path.isdir(given):
-        model = supervise(own, STARTS[start], flags.supervised)
+        model = supervise(own, STARTS[start])
         os.makedirs(given)
         folder.write_flags(given, own)
         checkpoints.save(checkpoints.parts(model), given, flags.supervised)
@@ -121,13 +122,11 @@ def train_from(start, flags):
 def follow(place):
     """Scores and mean losses of a run at each of its checkpoints."""
     run = read(place)
-    rows = np.array([row[:3] for row in tables.read_losses(place)[0]])
-    points = []
+    rows, points = tables.read_losses(place)[0], []
     for step in sorted(checkpoints.steps(place)):
-        checkpoints.read_weights(run.vae.model, checkpoints.prefix_of(place, step))
-        scores.code_of.cache_clear()
-        near = (rows[:, 0] > step - 1000) & (rows[:, 0] <= step)
-        reconstruction, kl = rows[near, 1:].mean(axis=0)
+        model = checkpoints.restored(run.flags, checkpoints.prefix_of(place, step))
+        run.vae = TrainedVAE(model, run.flags, step, place)
+        reconstruction, kl = tables.mean_losses(rows, step - 1000, step)
         numbers = scores.measure(run)
         points.append({"step": step, "reconstruction": round(reconstruction, 3), "kl": round(kl, 3),
                        **{key: numbers[key] for key in ("active_latents", *METRICS)}})
@@ -177,7 +176,7 @@ def run(words=None):
             draw(flags)
         return 0
     device.set_up(main.parse(None, main.FLAGS, ["--threads=1"]), device.load_tensorflow())
-    os.makedirs(flags.out, exist_ok=True)
+    folder.check_writable(flags.out, "--out")
     found = {start: train_from(start, flags) for start in STARTS}
     target = os.path.join(flags.out, f"starts_{flags.model}_seed_{flags.seed}.json")
     folder.write_whole(target, json.dumps(found, indent=1) + "\n")

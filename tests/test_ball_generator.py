@@ -63,13 +63,14 @@ def test_the_trajectories_compared_do_hit_walls_and_each_other():
 
 
 def test_energy_is_kept_without_friction_and_lost_with_it():
-    for friction, kept in (False, True), (True, False):
+    for friction in False, True:
         x, v = (np.moveaxis(part, 0, -1).copy() for part in bg.starts([(1, 0, i) for i in range(50)], 3))
         energy = (v ** 2).sum(axis=(0, 1))
         np.testing.assert_allclose(energy, 0.25)
         for _ in range(400):
             bg._sub_step(x, v, friction)
-        assert np.allclose((v ** 2).sum(axis=(0, 1)), energy) == kept
+        after = (v ** 2).sum(axis=(0, 1))
+        assert (after < energy).all() if friction else np.allclose(after, energy)
 
 
 def test_friction_pulls_balls_down():

@@ -3,6 +3,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgba
 
 import create_beta_images
 import create_cool_images
@@ -75,6 +76,8 @@ def test_stddev_graph():
     drawn = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"]
     for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
         assert drawn.count(expected) == 1
+    colours = [line.get_color() for line in axes.get_lines() if line.get_linestyle() == "-"]
+    assert len(colours) == 4 and len(set(map(to_rgba, colours))) == 3  # one a beta, and grey
     np.testing.assert_allclose(lines_of(axes)["β = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
     assert len(legend_of(figure)) == 3 and axes.get_xlabel() and axes.get_ylabel()
 
@@ -211,6 +214,7 @@ def test_titles():
     for suffix, words in (
             ("_beta_start_45.0", "annealed from β 45"), ("_batch_size_8_lr_1e-05", "batch size 8, lr 1e-05"),
             ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002"),
+            ("_friction_lr_0.1_init_from_s_friction", "lr 0.1, started from s_friction"),
             ("_lr_0.1_init_from_s_beta_start_45.0_seed_2", "lr 0.1, started from s_beta_start_45.0_seed_2")):
         for seed in 0, 3:
             assert run_of("conv", 4.0, seed, variant=suffix).variant == words

@@ -124,6 +124,43 @@ def test_what_tensorflow_says_is_kept_back_only_if_all_goes_well(tmp_path, capfd
         assert said() == "no AVX\nafter\n"
 
 
+def test_a_notebook_that_has_used_its_gpu_before(monkeypatch):
+    """TensorFlow then takes no more orders about its memory; neither where the user has split it up."""
+    for error in RuntimeError, ValueError:
+        def refuse(gpu, grow, error=error):
+            raise error("cannot be modified after being initialized")
+        monkeypatch.setattr(architecture.tf.config, "list_physical_devices", lambda kind: ["a card"])
+        monkeypatch.setattr(architecture.tf.config.experimental, "set_memory_growth", refuse)
+        assert device.load_tensorflow.__wrapped__() == ["a card"]
+
+
+def test_a_stop_leaves_nothing_half_written(tmp_path):
+    code = f"""if 1:
+        import os, signal, sys, time
+        from training import folder, process
+        def main():
+            with folder.replacing({str(tmp_path / "figure.png")!r}) as new:
+                open(new, "w").close()
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(9)
+        sys.exit(process.run(main))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=HANG)
+    assert (done.returncode, done.stdout, done.stderr) == (143, "", "") and not os.listdir(tmp_path)
+
+
+def test_a_users_own_script_beside_ours_keeps_its_ways(tmp_path):
+    """And one of ours does not: its matplotlib draws into files, whatever the user's does."""
+    for file in "architecture.py", "ball_generator.py":
+        shutil.copy(ROOT / file, tmp_path)
+    shutil.copytree(ROOT / "training", tmp_path / "training")
+    for name, expected in ("mine.py", "svg"), ("create_mine.py", "agg"), ("benchmarks/mine.py", "agg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("import os\nfrom training import process\nprint(os.environ['MPLBACKEND'])\n")
+        done = subprocess.run([sys.executable, tmp_path / name], capture_output=True, text=True, timeout=HANG,
+                              env={**os.environ, "MPLBACKEND": "svg", "PYTHONPATH": str(tmp_path)})
+        assert (done.stdout, done.stderr) == (f"{expected}\n", ""), name
+
+
 @pytest.mark.parametrize("module", ["numpy", "matplotlib", "tqdm"])
 def test_ctrl_c_in_the_first_second_is_a_stop_in_one_line(tmp_path, module):
     """While modules are imported: here each asks for it itself, so that the moment is no chance."""

@@ -97,6 +97,10 @@ def test_set_up_once_and_cuda_when_a_gpu_is_first_there(tmp_path):
     executable(tmp_path / "bin" / "nvidia-smi", "echo 'GPU 0: made up'")
     for none in "", "-1", " -1", "NoDevFiles":
         assert set_up(CUDA_VISIBLE_DEVICES=none) == nothing
+    (project / ".venv" / "bin" / "python").unlink()  # as after an upgrade of the system's Python
+    (project / ".venv" / "bin" / "python").symlink_to(tmp_path / "gone")
+    executable(tmp_path / "bin" / "python3", f"rm .venv/bin/python; cp {tmp_path}/new_python .venv/bin/python")
+    assert "requirements.txt" in set_up(CUDA_VISIBLE_DEVICES="")[2]
     assert "tensorflow[and-cuda]" in set_up()[2]
     assert set_up() == set_up(CUDA_VISIBLE_DEVICES="0") == nothing
 

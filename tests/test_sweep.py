@@ -172,7 +172,7 @@ def cards(tmp_path, monkeypatch):
     (None, "0123"), ("2", "2"), ("1,3", "13"), (" 3 , 1", "13"), ("0,0", "0"), ("0,-1", "0"), ("0,7", "0"),
     ("GPU-1,GPU-3", ["GPU-1", "GPU-3"]), ("", ""), ("-1", ""), (" -1", ""), ("NoDevFiles", ""), ("7", ""), (",", "")])
 def test_gpus_are_shared_out(tmp_path, cards, python, monkeypatch, capsys, visible, gpus):
-    """Three trainings a card, or, without any, one a core with threads and the variable as it was."""
+    """On every card, or, without any, one a core with threads and the variable as it was."""
     python('echo "on=$CUDA_VISIBLE_DEVICES $*"')
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible is not None:
@@ -185,6 +185,18 @@ def test_gpus_are_shared_out(tmp_path, cards, python, monkeypatch, capsys, visib
     assert all(("--threads" in line) == (not gpus) for line in told)
     at_a_time, where = (3 * len(gpus), f"{len(gpus)} GPU") if gpus else (len(os.sched_getaffinity(0)), "")
     assert output[0].startswith(f"run: 18 experiments, {at_a_time} at a time, on {where}")
+
+
+def test_three_trainings_share_a_card(monkeypatch):
+    given = []
+
+    def popen(command, env, **kwargs):
+        given.append(env["CUDA_VISIBLE_DEVICES"])
+        raise OSError(12, "Cannot allocate memory")
+    monkeypatch.setattr(jobs.subprocess, "Popen", popen)
+    for slot in range(6):
+        training("conv", 0, 0).start(slot, ["0", "3"])
+    assert sorted(given) == ["0", "0", "0", "3", "3", "3"]
 
 
 def test_gpus_that_tensorflow_does_not_find(tmp_path, cards, python, monkeypatch, capfd):

@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from committed import FIGURES, NEEDED, cells
-from conftest import ROOT, call, one_line, tensors, train
+from conftest import ROOT, call, listing, one_line, tensors, train
 
 import ball_generator
 from analysis import keep, scores, tables
@@ -68,7 +68,8 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
     found = results({"name": name, "model": "conv"}, {"name": f"{name}_seed_1", "model": "conv", "seed": 1},
                     {"name": f"{name}_beta_start_45.0_seed_4", "model": "conv", "beta_start": 45.0, "seed": 4},
                     {"name": "model_conv_num_balls_1_beta_8.0", "model": "conv", "beta": 8.0},
-                    {"name": f"{name}_beta_start_45.0_seed_2", "model": "conv", "beta_start": 45.0, "seed": 2})
+                    {"name": f"{name}_beta_start_45.0_seed_2", "model": "conv", "beta_start": 45.0, "seed": 2},
+                    {"name": f"{name}_lr_0.1_seed_3", "model": "conv", "seed": 3})
     assert tables.annealed(found)[2:] == [
         "| conv, constant β | 1 | 0, 1 | 10 | 3"
         " | 0.00 to 0.10 | 0.00 to 0.10 | 0.00 to 0.10 | 22.00 to 23.00 |",
@@ -80,10 +81,11 @@ def test_annealed_runs_stand_beside_those_of_constant_beta(results):
     for run in found.runs.values():
         run.step = 6000 if "beta_start" not in run.name else 10
     assert tables.one_by_one(found, found.compared())[2:] == [
-        "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.00 | 6.00 | 27.00 | 3 | 0.00 | 0.00 | 0.00 | 0.00 |",
+        "| conv, constant β | one ball | 1 | 0 | 6,000 | 21.20 | 6.20 | 27.40 | 3 | 0.00 | 0.00 | 0.00 | 0.00 |",
         "| conv, constant β | one ball | 1 | 1 | 6,000 | – | – | – | 3 | 0.10 | 0.10 | 0.10 | 0.10 |",  # β fell
         "| conv, annealed from β 45 | one ball | 1 | 2 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.40 | 0.40 | 0.40 | 0.40 |",
-        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 | 0.20 |"]
+        "| conv, annealed from β 45 | one ball | 1 | 4 | 10 | 1.00 | 1.00 | 2.00 | 3 | 0.20 | 0.20 | 0.20 | 0.20 |",
+        "| conv, lr 0.1 | one ball | 1 | 3 | 6,000 | – | – | – | 3 | 0.50 | 0.50 | 0.50 | 0.50 |"]  # nothing so late
     found.runs["model_conv_num_balls_1_beta_8.0"].step = 10
     assert [row.split(" | ")[:8] for row in tables.one_by_one(found, found.high())[2:]] == [
         ["| conv, constant β", "one ball", "8", "0", "10", "1.00", "1.00", "9.00"]]  # 1 + 8 * 1
@@ -199,6 +201,8 @@ def test_what_is_kept_of_a_run(finished, tmp_path, capsys):
 def test_weights_are_kept_by_size_and_by_name(finished, tmp_path, monkeypatch):
     _, (zero, one, _) = finished
     assert kept(finished, tmp_path, f"--weights={one}", code=1) == {zero: WEIGHTS, one: WEIGHTS}
+    (tmp_path / f"kept_{zero}" / "ckpt-9.index").touch()  # of the same run, trained longer
+    assert kept(finished, tmp_path, f"--weights={one}", code=1) == {zero: WEIGHTS, one: WEIGHTS}
     monkeypatch.setattr(keep, "SMALL", 1000)
     assert kept(finished, tmp_path, code=1) == {zero: NUMBERS, one: NUMBERS}  # and nothing is left of the first time
     with open(tmp_path / f"kept_{zero}" / "numbers.json") as file:
@@ -211,6 +215,11 @@ def test_what_is_not_kept(finished, tmp_path, capsys):
     assert "--weights: there is no run model_none" in capsys.readouterr().err
     call(keep.main, f"--train_dir={home}/store", f"--kept={home}/store", f"--figures={home}", code=2)
     assert "--kept" in capsys.readouterr().err and "ckpt-3.index" in os.listdir(home / f"store_{zero}")
+    (tmp_path / "link").symlink_to(home)
+    before = listing(home / f"store_{zero}")
+    call(keep.main, f"--train_dir={home}/store", f"--kept={tmp_path}/link/store", f"--figures={home}", code=2)
+    assert f"--kept: {home}/store_{zero} is there already" in capsys.readouterr().err
+    assert listing(home / f"store_{zero}") == before
     figures = tmp_path / "figures"
     figures.mkdir()
     for file in NEEDED[:2]:

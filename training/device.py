@@ -27,7 +27,8 @@ def load_tensorflow():
     with contextlib.nullcontext() if os.environ[LOG_LEVEL] == "0" else stderr_unless_it_dies():
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
-            tf.config.experimental.set_memory_growth(gpu, True)
+            with contextlib.suppress(RuntimeError, ValueError):  # in a notebook that has used or set it up before
+                tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.experimental.enable_tensor_float_32_execution(False)
     if not gpus and visible_gpus():
         print("nvidia-smi is there, but TensorFlow finds no GPU: install tensorflow[and-cuda], or a newer driver "

@@ -17,6 +17,7 @@ from training.process import refuse
 
 NAMED = "model", "num_balls", "beta"  # by 2016, in this order
 TRAIN_DIR = "./checkpoints/train_store"
+LARGEST = 3e38  # in float32
 LONG = 150  # letters of a value that are too many for a run's name
 
 
@@ -45,8 +46,8 @@ def whole(low, high=None):
 
 
 def real(allowed, test):
-    """A flag's kind: a finite number that passes the test; allowed says which in words."""
-    return _number(float, "a number", lambda x: abs(x) < float("inf") and test(x), allowed)
+    """A flag's kind: a number that float32 has and that passes the test; allowed says which in words."""
+    return _number(float, "a number", lambda x: abs(x) < LARGEST and test(x), allowed)
 
 
 def _number(kind, kind_name, test, allowed):
@@ -127,7 +128,7 @@ def parse_known(parser, table, words):
 
 def name(flags, table):
     """A run's name: 2016's, with a suffix for every flag of the experiment that is not at its default, in the order of
-    the table. Of a flag of several values, as of paths, what may stand in a file's name."""
+    the table. Of a path, its last part; letters, digits and .+- stay, other characters become _."""
     parts = [f"{flag}_{getattr(flags, flag)}" for flag in NAMED]
     for row in table:
         value = getattr(flags, row.name)
@@ -142,5 +143,10 @@ def name(flags, table):
 def differences(old, new, table):
     """What a run's flags of the experiment were and are, a phrase for each that differs. old: dict, in which a flag
     that came later counts as at its default."""
-    return [f"--{row.name} was {was}, now {now}" for row in table if row.experiment
-            for was, now in [(old.get(row.name, row.default_of(new.model)), getattr(new, row.name))] if was != now]
+    found = []
+    for row in table:
+        was, now = old.get(row.name, row.default_of(new.model)), getattr(new, row.name)
+        same = was == now or row.kind is path and was and now and os.path.abspath(was) == os.path.abspath(now)
+        if row.experiment and not same:
+            found.append(f"--{row.name} was {was}, now {now}")
+    return found

@@ -21,7 +21,7 @@ from training.progress import say
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
 NUMBERS = "numbers.json"  # what was measured of a run that is kept without its weights
-WITHOUT_WEIGHTS = "comes without weights, with its numbers alone"
+WITHOUT_WEIGHTS = "comes without weights, with its numbers only"
 LEFT_BY_A_KILL = r"lock|flags\.json(\.\d+)?\.new"  # in a folder without a run; older forms wrote no number
 
 
@@ -77,15 +77,20 @@ def read_flags(path):
     return flags
 
 
-def check_writable(path):
-    """Make a folder for figures, or refuse one that cannot be written."""
+def why_not_loaded(path):
+    """Why a run without a whole checkpoint has none, in words."""
+    return f"it {WITHOUT_WEIGHTS}" if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint"
+
+
+def check_writable(path, flag="--figures"):
+    """Make a folder for results, or refuse one that cannot be written. flag: what names it."""
     try:
         os.makedirs(path, exist_ok=True)
         probe = os.path.join(path, f".probe-{os.getpid()}")
         with open(probe, "w"):
             os.remove(probe)
     except OSError as error:
-        refuse(f"--figures: {path} cannot be written: {error.strerror}")
+        refuse(f"{flag}: {path} cannot be written: {error.strerror}")
 
 
 def name_of(path, flags):
@@ -156,7 +161,7 @@ def claim(path, flags, table):
             os.makedirs(path)
             lock = _take(path)
         for file in os.listdir(path):
-            if re.fullmatch(r".+\.\d+\.new", file):  # of a process that was killed in `replacing`
+            if re.fullmatch(r"(flags\.json|losses\.csv|stddev\.csv|checkpoint)\.\d+\.new", file):  # left by a kill
                 os.remove(os.path.join(path, file))
         write_flags(path, flags)
     except OSError as error:

@@ -6,7 +6,6 @@
     images = vae.decode(mean)
 """
 import functools
-import os
 
 import numpy as np
 
@@ -15,7 +14,7 @@ import ball_generator
 from architecture import tf
 from training.checkpoints import newest, restored
 from training.device import load_tensorflow
-from training.folder import NUMBERS, WITHOUT_WEIGHTS, name_of, read_flags
+from training.folder import name_of, read_flags, why_not_loaded
 from training.seeds import Evaluation
 
 NONE_ACTIVE = "no latent is active: the model has collapsed, or has not left the plateau yet"
@@ -40,8 +39,7 @@ def load(path):
             except tf.errors.OpError:
                 continue
             return TrainedVAE(model, flags, step, path)
-        raise ValueError(f"it {WITHOUT_WEIGHTS}"
-                         if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint")
+        raise ValueError(why_not_loaded(path))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:

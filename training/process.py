@@ -59,8 +59,8 @@ def stopped_hook(kind, error, trace, before=sys.excepthook):
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 script = getattr(sys.modules["__main__"], "__file__", None)  # with `python -m training.sweep` it is not yet known
-if script and os.path.dirname(os.path.realpath(script)) in (
-        os.path.realpath(os.path.join(ROOT, folder)) for folder in ("", "benchmarks", "tests")) or any(
+if script and re.fullmatch(r"main\.py|create_\w+\.py|(benchmarks|tests)/.+", os.path.relpath(
+        os.path.realpath(script), os.path.realpath(ROOT))) or any(
         flag == "-m" and word.startswith(("training.", "analysis."))
         for flag, word in itertools.pairwise(sys.orig_argv)):
     # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
@@ -73,6 +73,7 @@ def run(main):
     """Call a script's main and return its exit code. Where nobody reads what it printed, as after `| head -1`, or
     the disk that it went to is full, that changes no exit code."""
     open_streams()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what is half-written is removed
     end_with_sweep()
     try:
         code = main()

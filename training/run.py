@@ -29,7 +29,7 @@ class Run:
     def __init__(self, flags, table):
         self.flags, self.table = flags, table
         self.path = folder.locate(flags, table)
-        self.name = os.path.basename(self.path)[len(os.path.basename(flags.train_dir)) + 1:]
+        self.name = folder.name_of(self.path, flags)
         self.level = progress.screen_level()
         self.end_log = lambda: None
 
@@ -40,6 +40,7 @@ class Run:
         """
         flags, path = self.flags, self.path
         folder.check(path, flags, self.table)
+        there = self._steps()
         self.step, self.prefix = (None, None) if flags.restart else checkpoints.newest(path)
         if self.step is not None and self.step >= flags.max_step:
             progress.say(f"{path} is trained: step {self.step} of {flags.max_step}")
@@ -54,11 +55,21 @@ class Run:
         if self.level <= logging.INFO:
             progress.say("loading TensorFlow ...")
         self.device, self.xla = device.set_up(flags, device.load_tensorflow())
+        self._refuse_if_trained_on(there)
         if self.prefix and not checkpoints.has_optimizer(self.prefix):
             process.refuse(f"{path} holds weights alone, without Adam's state: they can be loaded and drawn, but not "
                            f"trained further. --init_from={path} with another --train_dir starts a new run from them")
         self.lock = folder.claim(path, flags, self.table)
+        self._refuse_if_trained_on(there)
         return True
+
+    def _steps(self):
+        return checkpoints.steps(self.path) if os.path.isdir(self.path) and not self.flags.restart else []
+
+    def _refuse_if_trained_on(self, there):
+        """By another process, since the checkpoints of these steps were seen there; the folder is not yet locked."""
+        if self._steps() != there:
+            process.refuse(f"{self.path}: another process has just trained it further; {process.resumes(self.flags)}")
 
     def _refuse_if_lost(self):
         """Beginning again would cut the loss curve back to nothing."""
@@ -82,7 +93,7 @@ class Run:
                        if getattr(old, flag) != getattr(self.flags, flag)]
             self.init = checkpoints.newest(self.flags.init_from)
             if changed or not self.init[1]:
-                raise ValueError(" and ".join(changed) or "it has no whole checkpoint")
+                raise ValueError(" and ".join(changed) or folder.why_not_loaded(self.flags.init_from))
         except (ValueError, OSError) as error:
             process.refuse(f"--init_from: {self.flags.init_from}: {error}")
 

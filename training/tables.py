@@ -6,6 +6,8 @@ import math
 import os
 import re
 
+import numpy as np
+
 LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; runs of an older form have no beta
 
 
@@ -35,6 +37,17 @@ def read_losses(folder):
     """The rows of a run's losses.csv, and the number of lines dropped. A row is step, reconstruction, kl, seconds and,
     but in old ones, beta; see read_rows."""
     return read_rows(os.path.join(folder, "losses.csv"), (len(LOSSES) - 1, len(LOSSES)))
+
+
+def weights(rows):
+    """[rows]: of how many steps each row of losses.csv is the mean."""
+    return np.diff([row[0] for row in rows], prepend=0)
+
+
+def mean_losses(rows, first, last):
+    """Mean reconstruction and KL, in nats per image, over the steps above first, up to last; nan without any."""
+    weight = weights(rows) * [first < row[0] <= last for row in rows]
+    return np.average([row[1:3] for row in rows], axis=0, weights=weight) if weight.any() else (np.nan, np.nan)
 
 
 def last_step(folder):
