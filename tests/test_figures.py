@@ -215,6 +215,7 @@ def test_titles():
             ("_beta_start_45.0", "annealed from β 45"), ("_batch_size_8_lr_1e-05", "batch size 8, lr 1e-05"),
             ("_beta_start_45.0_beta_steps_20000_lr_0.0002", "annealed from β 45 in 20,000 steps, lr 0.0002"),
             ("_friction_lr_0.1_init_from_s_friction", "lr 0.1, started from s_friction"),
+            ("_lr_0.1_init_from_s_friction", "lr 0.1, started from s_friction"),
             ("_lr_0.1_init_from_s_beta_start_45.0_seed_2", "lr 0.1, started from s_beta_start_45.0_seed_2")):
         for seed in 0, 3:
             assert run_of("conv", 4.0, seed, variant=suffix).variant == words
