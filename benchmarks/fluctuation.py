@@ -20,15 +20,15 @@ from training import checkpoints, data, device, process  # noqa: E402
 from training.flags import whole  # noqa: E402
 
 
-def losses_after(place, evaluations, gpus):
+def losses_after(place, evaluations, threads):
     """A run, and its loss after every 50 of the following steps, [evaluations], nats per image."""
     run = runs.read(place)
     prefix = checkpoints.newest(place)[1] if run.vae else None
     if not prefix or not checkpoints.has_optimizer(prefix):
         raise ValueError(f"{place} comes without Adam's state, which training on needs")
     flags, model = run.flags, run.vae.model
-    flags.threads, flags.save_every, flags.report_every = 0, *[data.STEPS_PER_CALL] * 2
-    _, xla = device.set_up(flags, gpus)
+    flags.threads, flags.save_every, flags.report_every = threads, *[data.STEPS_PER_CALL] * 2
+    _, xla = device.set_up(flags, device.load_tensorflow())
     flags.max_step = (run.step // data.STEPS_PER_CALL + evaluations) * data.STEPS_PER_CALL
     optimizer = main.new_optimizer(flags, model)
     checkpoints.read(checkpoints.parts(model, optimizer=optimizer), prefix)
@@ -44,10 +44,11 @@ def main_of_this():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", help="run folders, as main.py leaves them")
     parser.add_argument("--evaluations", type=whole(2), default=40, help="%(default)s")
-    words, gpus = parser.parse_args(), device.load_tensorflow()
+    parser.add_argument("--threads", type=whole(0), default=0, help="CPU threads, 0 for all cores")
+    words = parser.parse_args()
     for place in words.folders:
         try:
-            run, losses = losses_after(place, words.evaluations, gpus)
+            run, losses = losses_after(place, words.evaluations, words.threads)
         except ValueError as error:
             process.refuse(str(error))
         print(f"{run.name}, {len(losses)} evaluations after step {run.step}: mean {losses.mean():.2f}, standard "

@@ -207,7 +207,7 @@ class TestOfTiny:
         fluctuation = benchmark("fluctuation")
         path = train(tmp_path / "store", model="tiny", batch_size=4, max_step=50)
         before = {file: file.stat().st_mtime_ns for file in path.iterdir()}
-        run, found = fluctuation.losses_after(str(path), 2)
+        run, found = fluctuation.losses_after(str(path), 2, 1)
         assert run.step == 50 and before == {file: file.stat().st_mtime_ns for file in path.iterdir()}
         expected = []
         for max_step in 100, 150:
