@@ -46,6 +46,7 @@ def main_of_this():
     parser.add_argument("--evaluations", type=whole(2), default=40, help="%(default)s")
     parser.add_argument("--threads", type=whole(0), default=0, help="CPU threads, 0 for all cores")
     words = parser.parse_args()
+    device.set_up(main.parse(None, main.FLAGS, [f"--threads={words.threads}"]), device.load_tensorflow())
     for place in words.folders:
         try:
             run, losses = losses_after(place, words.evaluations, words.threads)
