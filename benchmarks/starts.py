@@ -151,7 +151,8 @@ def draw(flags):
 
     mine = found[flags.seed]
     steps = max(end["step"] for betas in ends[flags.seed].values() for end in betas.values())
-    title = f"Codes put there by supervision, {steps:,} steps later: {flags.model}, one ball, seed {flags.seed}"
+    title = (f"Codes put there by supervision, {steps:,} steps later: {flags.model}, one ball, seed {flags.seed}; "
+             f"at most {MAPS} latents shown")
     tiles = plotting.Tiles(title, len(mine), ([1] * MAPS + [-0.3]) * len(BETAS), 0.72, 1.2, 0.42, 0.75)
     for row, (start, betas) in enumerate(mine.items()):
         tiles.label(row, names[start])
