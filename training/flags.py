@@ -86,6 +86,10 @@ class Parser(argparse.ArgumentParser):
 def parser_of(description, table, **changes):
     """An argparse parser by a table. changes: what add_argument is told besides, of every flag of the experiment."""
     parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
+    groups = {True: parser, False: parser}
+    if any(not row.experiment for row in table):
+        groups = {True: parser.add_argument_group("flags of the experiment (not at its default: in the run's name)"),
+                  False: parser.add_argument_group("flags of how it is run")}
     for row in table:
         kinds = {"choices": row.kind} if isinstance(row.kind, tuple) else {
             "type": row.kind, "metavar": row.name.upper().split("_")[-1]}
@@ -93,7 +97,7 @@ def parser_of(description, table, **changes):
             kinds.update(nargs="?", const=True)
         default = None if isinstance(row.default, dict) else row.default
         text = row.help.replace("%", "%%") + "; default " + said(row.default)
-        parser.add_argument("--" + row.name, **{"default": default, "help": text, **kinds,
+        groups[row.experiment].add_argument("--" + row.name, **{"default": default, "help": text, **kinds,
                                                 **(changes if row.experiment else {})})
     return parser
 
