@@ -97,8 +97,8 @@ def parser_of(description, table, **changes):
             kinds.update(nargs="?", const=True)
         default = None if isinstance(row.default, dict) else row.default
         text = row.help.replace("%", "%%") + "; default " + said(row.default)
-        groups[row.experiment].add_argument("--" + row.name, **{"default": default, "help": text, **kinds,
-                                                **(changes if row.experiment else {})})
+        told = {"default": default, "help": text, **kinds, **(changes if row.experiment else {})}
+        groups[row.experiment].add_argument("--" + row.name, **told)
     return parser
 
 
