@@ -11,7 +11,7 @@ from matplotlib.patches import Circle
 
 from analysis import metrics, plotting
 from analysis.metrics import HIGH, LOW
-from analysis.scores import code_of, positions_of
+from analysis.scores import SAMPLES, code_of, positions_of
 from training.seeds import Evaluation
 
 GRID = 60                         # of one ball's map: positions along a side
@@ -153,9 +153,14 @@ def draw_factors(axes, width, height):
 def ranges(vae, latents):
     """[latents, 2]: the range that each latent takes, quantiles of the aggregate posterior: of the codes sampled for
     the images at random positions. (−3 to 3 is more than most latents ever reach.)"""
-    mean, stddev = code_of(vae)
-    sampled = mean + stddev * np.random.default_rng(Evaluation.CODES.seed).standard_normal(mean.shape)
-    return np.quantile(sampled[:, latents], RANGE, axis=0).T
+    mean, stddev = (values[:, latents] for values in code_of(vae))
+    return np.quantile(mean + stddev * noise_of(vae.latents)[:, latents], RANGE, axis=0).T
+
+
+@functools.cache
+def noise_of(latents):
+    """Of the sampled codes, the same for all models of as many latents: [samples, latents]."""
+    return np.random.default_rng(Evaluation.CODES.seed).standard_normal((SAMPLES, latents))
 
 
 def traverse(vae, z, latents, values):
@@ -176,13 +181,13 @@ def symbol(latent):
 def texts_of(vae, latents):
     """Over each latent's map: what it is, and the share of its variance that follows each factor."""
     _, names, factors = positions_of(vae.flags.num_balls)
-    mean, stddev = code_of(vae)
+    mean, stddev = (values[:, latents] for values in code_of(vae))
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
-    shares = metrics.explained(mean[:, latents], factors)
+    shares = metrics.explained(mean, factors)
     texts = []
     for place, latent in enumerate(latents):
         parts = [f"{name} {share:.0%}" for name, share in zip(names, shares[:, place], strict=True)]
         lines = [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]
-        texts.append("\n".join([f"{symbol(latent)}: stddev {stddev[:, latent].mean():.2f}, KL {kl[latent]:.1f} nats",
+        texts.append("\n".join([f"{symbol(latent)}: stddev {stddev[:, place].mean():.2f}, KL {kl[place]:.1f} nats",
                                 *lines]))
     return texts

@@ -69,7 +69,8 @@ class TrainedVAE:
         positions = np.asarray(positions, np.float32)
         if positions.ndim != 3 or positions.shape[2] != 2:
             raise ValueError(f"positions are [n, balls, 2]: given {list(positions.shape)}")
-        mean, log_variance = self._call(self._encode_positions(positions.shape[1]), positions)
+        render = renderer(positions.shape[1])
+        mean, log_variance = self._call(lambda some: self._encode(render(some)), positions)
         return mean, np.exp(log_variance / 2)
 
     def decode(self, z):
@@ -131,9 +132,10 @@ class TrainedVAE:
     def _decode(self):
         return graph(self.model.decode, self._codes)
 
-    @functools.cache  # noqa: B019 - as long as the model
-    def _encode_positions(self, num_balls):
-        return graph(lambda positions: self.model.encode(ball_generator.render(positions)), (num_balls, 2))
+
+@functools.cache
+def renderer(num_balls):
+    return graph(ball_generator.render, (num_balls, 2))
 
 
 def graph(function, shape):
