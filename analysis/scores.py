@@ -60,12 +60,10 @@ def scores_without_network(num_balls):
     """To hold a network's scores against: those of the factors themselves and of the images; by name."""
     sets = all_of(num_balls)
     images = [pixels_of(positions) for positions in sets]
-    average = images[0].mean(axis=0)
-    centred = images[0] - average
+    centred = images[0] - images[0].mean(axis=0)
     components = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
     others = {"ideal code": scores_of([metrics.factors_of(positions)[1] for positions in sets], num_balls),
-              f"{COMPONENTS} principal components": scores_of([(pixels - average) @ components for pixels in images],
-                                                              num_balls)}
+              f"{COMPONENTS} principal components": scores_of([pixels @ components for pixels in images], num_balls)}
     if num_balls == 1:
         others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(*images[1:], pairs_of(1)[2])}
         others["chance"] = {"change_accuracy": 0.5}

@@ -1,6 +1,5 @@
 """Nothing outside decides a result, and no message is lost: users' configurations, closed streams, Ctrl-C at once."""
 import contextlib
-import gc
 import io
 import json
 import os
@@ -123,19 +122,6 @@ def test_what_tensorflow_says_is_kept_back_only_if_all_goes_well(tmp_path, capfd
         assert said() == "no AVX\n"
         os.write(2, b"after\n")
         assert said() == "no AVX\nafter\n"
-
-
-@pytest.mark.parametrize("collects", [True, False])
-def test_a_notebook_collects_garbage_after_the_import_as_before(collects):
-    before = gc.isenabled()
-    try:
-        (gc.enable if collects else gc.disable)()
-        with pytest.raises(ImportError), device.without_garbage_collection():
-            assert not gc.isenabled()
-            raise ImportError
-        assert gc.isenabled() == collects
-    finally:
-        (gc.enable if before else gc.disable)()
 
 
 def test_a_notebook_that_has_used_its_gpu_before(monkeypatch):

@@ -25,32 +25,17 @@ def load_tensorflow():
     is the 10 bits of TF32."""
     os.environ.setdefault(LOG_LEVEL, "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on AVX2: convolutions take 1.6 times as long
-    shows = contextlib.nullcontext() if os.environ[LOG_LEVEL] == "0" else stderr_unless_it_dies()
-    with shows, without_garbage_collection():
+    with contextlib.nullcontext() if os.environ[LOG_LEVEL] == "0" else stderr_unless_it_dies():
         gpus = tf.config.list_physical_devices("GPU")
         for gpu in gpus:
             with contextlib.suppress(RuntimeError, ValueError):  # in a notebook that has used or set it up before
                 tf.config.experimental.set_memory_growth(gpu, True)
         tf.config.experimental.enable_tensor_float_32_execution(False)
+    gc.freeze()  # the 300,000 objects of the import stay: no collection need look at them
     if not gpus and visible_gpus():
         print("nvidia-smi is there, but TensorFlow finds no GPU: install tensorflow[and-cuda], or a newer driver "
               "(TF_CPP_MIN_LOG_LEVEL=0 shows why; CUDA_VISIBLE_DEVICES= does without GPUs)", file=sys.stderr)
     return gpus
-
-
-@contextlib.contextmanager
-def without_garbage_collection():
-    """Let Python collect no garbage while it makes objects that all stay, and look at none of them in later
-    collections: a fifth of the time that TensorFlow takes to import."""
-    enabled = gc.isenabled()
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
 
 
 @contextlib.contextmanager

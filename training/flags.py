@@ -130,10 +130,15 @@ def parse_known(parser, table, words):
     return flags
 
 
+def stem(flags):
+    """What a run's name begins with: 2016's name."""
+    return "_".join(f"{flag}_{getattr(flags, flag)}" for flag in NAMED)
+
+
 def name(flags, table):
     """A run's name: 2016's, with a suffix for every flag of the experiment that is not at its default, in the order of
     the table. Of a path, its last part; letters, digits and .+- stay, other characters become _."""
-    parts = [f"{flag}_{getattr(flags, flag)}" for flag in NAMED]
+    parts = [stem(flags)]
     for row in table:
         value = getattr(flags, row.name)
         if row.experiment and row.name not in NAMED and value != row.default_of(flags.model):

@@ -14,7 +14,7 @@ import re
 from types import SimpleNamespace
 
 import ball_generator
-from training.flags import NAMED, differences, name
+from training.flags import NAMED, differences, name, stem
 from training.process import refuse
 from training.progress import say
 
@@ -96,10 +96,9 @@ def check_writable(path, flag="--figures"):
 def name_of(path, flags):
     """The name of the run in a folder: what follows the prefix, also of one moved aside. Raises ValueError where it is
     not of these flags."""
-    start = "_".join(f"{flag}_{getattr(flags, flag)}" for flag in NAMED)
-    found = re.search(rf"_({re.escape(start)}(_.*?)?)(\.old-\d+)?$", os.path.basename(os.path.abspath(path)))
+    found = re.search(rf"_({re.escape(stem(flags))}(_.*?)?)(\.old-\d+)?$", os.path.basename(os.path.abspath(path)))
     if not found:
-        raise ValueError(f"it is of {start}")
+        raise ValueError(f"it is of {stem(flags)}")
     return found[1]
 
 

@@ -17,7 +17,7 @@ import ball_generator
 from architecture import Lazy, tf
 from training import device, process, progress, seeds
 from training.folder import write_whole
-from training.tables import LOSSES, read_losses, read_rows
+from training.tables import LOSSES, read_losses, read_stddev
 
 event_pb2 = Lazy("tensorflow.core.util.event_pb2")
 log = logging.getLogger("run")
@@ -53,7 +53,7 @@ class Records:
         rows, dropped = read_losses(path)
         rows = [(*row, beta_at(row[0]))[:len(LOSSES)] for row in rows if row[0] <= step]
         self._start_table("losses.csv", [LOSSES, *(loss_words(*row) for row in rows)], dropped)
-        reports, dropped = read_rows(self._file("stddev.csv"), range(2, 1_000_000))
+        reports, dropped = read_stddev(self.path)
         self._start_table("stddev.csv", [["step"], *(stddev_words(*row) for row in reports if row[0] <= step)], dropped)
         self.seconds_before = rows[-1][3] if rows else 0.0
         self.started = time.perf_counter()
@@ -113,7 +113,7 @@ class Records:
 
     def _draw_stddev(self):
         """stddev.csv as a plot: one line a report, the later the darker."""
-        rows, _ = read_rows(self._file("stddev.csv"), range(2, 1_000_000))
+        rows, _ = read_stddev(self.path)
         with process.default_style():
             figure = Figure(figsize=(7, 4.5), layout="constrained")
             axes = figure.add_subplot()

@@ -39,6 +39,11 @@ def read_losses(folder):
     return read_rows(os.path.join(folder, "losses.csv"), (len(LOSSES) - 1, len(LOSSES)))
 
 
+def read_stddev(folder):
+    """As `read_losses`, of stddev.csv. A row is step and every latent's stddev."""
+    return read_rows(os.path.join(folder, "stddev.csv"), range(2, 1_000_000))
+
+
 def weights(rows):
     """[rows]: of how many steps each row of losses.csv is the mean."""
     return np.diff([row[0] for row in rows], prepend=0)
