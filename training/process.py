@@ -66,7 +66,7 @@ if script and re.fullmatch(r"main\.py|create_\w+\.py|(benchmarks|tests)/.+", os.
         for flag, word in itertools.pairwise(sys.orig_argv)):
     # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
     sys.excepthook = stopped_hook
-    gc.set_threshold(100_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
+    gc.set_threshold(10_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
     os.environ["MPLBACKEND"] = "agg"
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a second one of NumPy's mostly waits, at full speed
 
