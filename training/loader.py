@@ -135,6 +135,7 @@ class TrainedVAE:
 
 @functools.cache
 def renderer(num_balls):
+    """The graph of ball_generator.render for so many balls, one for all models."""
     return graph(ball_generator.render, (num_balls, 2))
 
 
