@@ -1,11 +1,11 @@
-"""The three beta-VAEs and their loss, as a TensorFlow graph.
+"""The beta-VAEs and their loss, as a TensorFlow graph.
 
-    encode: images [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each
-    decode: z [batch, latents] -> logits [batch, 32, 32, 1]; the image is their sigmoid
+    encode: images [batch, n, n, channels] -> mean, log_variance, [batch, latents] each
+    decode: z [batch, latents] -> logits [batch, n, n, channels]; the image is their sigmoid
     losses: images, noise [batch, latents] -> reconstruction, kl, in nats per image
 
 MODELS holds one record a model: its layers, the defaults of its flags, its colour in figures. A new record is a new
-model: it trains, joins the sweep, is drawn and scored.
+model: it trains, is drawn and scored.
 
     python architecture.py
 
@@ -18,17 +18,23 @@ from collections.abc import Callable
 
 import numpy as np
 
-os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever else Keras is used with on this machine
-
 
 class Lazy:
-    """A module that is imported at its first use: TensorFlow takes seconds to load, and flags are checked before."""
+    """A module that is imported at its first use: TensorFlow takes seconds to load, and flags are checked before. Its
+    Keras is the one that computes with TensorFlow, whatever else the user does with Keras."""
 
     def __init__(self, name):
         self._name = name
 
     def __getattr__(self, attribute):
-        return getattr(importlib.import_module(self._name), attribute)
+        before = os.environ.get("KERAS_BACKEND")
+        os.environ["KERAS_BACKEND"] = "tensorflow"
+        try:
+            module = importlib.import_module(self._name)
+        finally:
+            os.environ.pop("KERAS_BACKEND") if before is None else os.environ.update(KERAS_BACKEND=before)
+        self.__dict__.update(vars(module))  # from now on attributes are found without this function
+        return getattr(module, attribute)
 
 
 keras, tf = Lazy("keras"), Lazy("tensorflow")
@@ -39,16 +45,14 @@ class Model:
     """The record of one model.
 
     layers: (h, n, c) -> encoder, decoder, for --hidden_size h and images [n, n, c]; one row a layer: kind, kernel,
-        stride, width (or kind and width alone). ELU follows every layer that has weights, but for the last of encoder
-        and decoder; padding is SAME. The encoder ends in the means, then the log variances.
-    latents: (h, n) -> number of latents.
+        stride, width, activation (of a dense one: kind, width, activation). Padding is SAME. The encoder ends in the
+        means, then the log variances.
     defaults: of the flags that depend on the model.
     colour: in figures.
     xla_cpu: what XLA compiles on a CPU, with one thread and with more: "on" (the whole step), "adam", or "off", since
         it makes convolutions of few channels ten times slower.
     """
     layers: Callable
-    latents: Callable
     defaults: dict
     colour: str
     xla_cpu: tuple[str, str] = ("off", "off")
@@ -61,31 +65,38 @@ class Model:
 MODELS = {
     "fully_connected": Model(
         layers=lambda h, n, c: (
-            [("flatten",), ("dense", 1200), ("dense", 1200), ("dense", 2 * h)],
-            [("dense", 1200), ("dense", 1200), ("dense", 1200), ("dense", n * n * c), ("reshape", n, n, c)]),
-        latents=lambda h, n: h,
-        defaults={"hidden_size": 10, "lr": 5e-5, "weight_init": 0.01},
+            [("flatten",), ("dense", 1200, "elu"), ("dense", 1200, "elu"), ("dense", 2 * h, "linear")],
+            [("dense", 1200, "elu"), ("dense", 1200, "elu"), ("dense", 1200, "elu"), ("dense", n * n * c, "linear"),
+             ("reshape", n, n, c)]),
+        defaults={"hidden_size": 10, "lr": 5e-5, "weight_init": 0.01, "optimizer": "adam"},
         colour="#0072B2",  # colours: Okabe and Ito's palette
         xla_cpu=("adam", "on")),  # adam: its passes over 27 MB of weights become one
     "conv": Model(
         layers=lambda h, n, c: (
-            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 8), ("conv", 1, 1, 4),
-             ("flatten",), ("dense", 128), ("dropout",), ("dense", 2 * h)],
-            [("dense", 128), ("dense", n // 4 * (n // 4) * 4), ("reshape", n // 4, n // 4, 4),
-             ("transposed", 1, 1, 8), ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
-        latents=lambda h, n: h,
-        defaults={"hidden_size": 32, "lr": 1e-3, "weight_init": 0.1},
+            [("conv", 3, 2, 8, "elu"), ("conv", 3, 1, 8, "elu"), ("conv", 3, 2, 8, "elu"), ("conv", 1, 1, 4, "elu"),
+             ("flatten",), ("dense", 128, "elu"), ("dropout",), ("dense", 2 * h, "linear")],
+            [("dense", 128, "elu"), ("dense", n // 4 * (n // 4) * 4, "elu"), ("reshape", n // 4, n // 4, 4),
+             ("transposed", 1, 1, 8, "elu"), ("transposed", 3, 2, 8, "elu"), ("transposed", 3, 1, 8, "elu"),
+             ("transposed", 3, 2, c, "linear")]),
+        defaults={"hidden_size": 32, "lr": 1e-3, "weight_init": 0.1, "optimizer": "adam"},
         colour="#D55E00"),
     "all_conv": Model(
         layers=lambda h, n, c: (
-            [("conv", 3, 2, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 16),
-             ("conv", 3, 1, 8), ("conv", 3, 1, 8), ("conv", 3, 2, 2 * h)],
+            [("conv", 3, 2, 8, "elu"), ("conv", 3, 1, 8, "elu"), ("conv", 3, 2, 16, "elu"),
+             ("conv", 3, 1, 8, "elu"), ("conv", 3, 1, 8, "elu"), ("conv", 3, 2, 2 * h, "linear")],
             [("reshape", n // 8, n // 8, h),
-             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 1, 16),
-             ("transposed", 3, 2, 8), ("transposed", 3, 1, 8), ("transposed", 3, 2, c)]),
-        latents=lambda h, n: (n // 8) ** 2 * h,
-        defaults={"hidden_size": 1, "lr": 1e-3, "weight_init": 0.1},
+             ("transposed", 3, 2, 8, "elu"), ("transposed", 3, 1, 8, "elu"), ("transposed", 3, 1, 16, "elu"),
+             ("transposed", 3, 2, 8, "elu"), ("transposed", 3, 1, 8, "elu"), ("transposed", 3, 2, c, "linear")]),
+        defaults={"hidden_size": 1, "lr": 1e-3, "weight_init": 0.1, "optimizer": "adam"},
         colour="#009E73"),
+    "paper": Model(  # the paper's own, for its 2D shapes
+        layers=lambda h, n, c: (
+            [("flatten",), ("dense", 1200, "relu"), ("dense", 1200, "relu"), ("dense", 2 * h, "linear")],
+            [("dense", 1200, "tanh"), ("dense", 1200, "tanh"), ("dense", 1200, "tanh"), ("dense", n * n * c, "linear"),
+             ("reshape", n, n, c)]),
+        defaults={"hidden_size": 10, "lr": 1e-2, "weight_init": 0.01, "optimizer": "adagrad"},
+        colour="#CC79A7",
+        xla_cpu=("adam", "on")),
 }
 CONV_INIT = 0.01  # of convolutions in every model: sigma of the weights and value of the biases
 
@@ -104,13 +115,11 @@ def build(rows, shape, weight_init, seeds, dtype="float32"):
                 "bias_initializer": keras.initializers.Constant(size)}
 
     column = [keras.Input(shape, dtype=dtype)]
-    last = max((i for i, row in enumerate(rows) if row[0] in ("dense", "conv", "transposed")), default=None)
-    for i, (kind, *sizes) in enumerate(rows):
-        activation = "linear" if i == last else "elu"
+    for kind, *sizes in rows:
         if kind == "dense":
-            layer = layers.Dense(sizes[0], activation, dtype=dtype, **start_at(weight_init))
+            layer = layers.Dense(*sizes, dtype=dtype, **start_at(weight_init))
         elif kind in ("conv", "transposed"):
-            kernel, stride, width = sizes
+            kernel, stride, width, activation = sizes
             convolution = layers.Conv2D if kind == "conv" else layers.Conv2DTranspose
             layer = convolution(width, kernel, stride, "same", activation=activation, **order, **start_at(CONV_INIT))
         elif kind == "flatten":
@@ -163,8 +172,8 @@ class BetaVAE:
         n, _, channels = image_shape
         encoder, decoder = MODELS[model].layers(hidden_size, n, channels)
         seeds = iter(np.random.SeedSequence(seed).generate_state(len(encoder) + len(decoder)).tolist())
-        self.latents = MODELS[model].latents(hidden_size, n)
         self.encoder = build(encoder, image_shape, weight_init, seeds, dtype)
+        self.latents = int(np.prod(self.encoder.output_shape[1:])) // 2  # a mean and a log variance each
         self.decoder = build(decoder, (self.latents,), weight_init, seeds, dtype)
         self.variables = self.encoder.trainable_variables + self.decoder.trainable_variables
 
@@ -172,7 +181,7 @@ class BetaVAE:
         return self.encoder.count_params() + self.decoder.count_params()
 
     def encode(self, images, keep_prob=1.0, seed=None):
-        """images [batch, 32, 32, 1] -> mean, log_variance, [batch, latents] each.
+        """images [batch, n, n, channels] -> mean, log_variance, [batch, latents] each.
 
         keep_prob below 1: dropout where the model has one, from a seed of two ints.
         """
@@ -186,13 +195,13 @@ class BetaVAE:
         return tf.reshape(mean, (-1, self.latents)), tf.reshape(log_variance, (-1, self.latents))
 
     def decode(self, z):
-        """z [batch, latents] -> logits [batch, 32, 32, 1]."""
+        """z [batch, latents] -> logits [batch, n, n, channels]."""
         return self.decoder(z)
 
     def losses(self, images, noise, keep_prob=1.0, seed=None):
         """The two terms of the loss, scalars, in nats per image (mean over the batch).
 
-        images: [batch, 32, 32, 1] in [0, 1]. noise: standard normal, [batch, latents].
+        images: [batch, n, n, channels] in [0, 1]. noise: standard normal, [batch, latents].
         """
         mean, log_variance = self.encode(images, keep_prob, seed)
         z = mean + noise * tf.exp(log_variance / 2)

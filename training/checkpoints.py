@@ -1,144 +1,104 @@
-"""A run's checkpoints: ckpt-<step>.*, each whole, with its SHA-256, or not there at all.
+"""A run's checkpoints, ckpt-<step>.npz: an array for each variable of model and optimizer. A file is there whole or not
+at all, and NumPy's format has a checksum of each array.
 
-    save(parts(model, optimizer=optimizer), path, step)
-    step, prefix = newest(path)
+    save(variables_of(model, optimizer), path, step)
+    step, values = newest(path)
+    assign(variables_of(model), values)
 """
 import contextlib
-import hashlib
 import os
 import re
-import shutil
 import sys
+import zipfile
+
+import numpy as np
 
 import architecture
-import ball_generator
-from architecture import tf
-from training.folder import write_whole
+from training.folder import replacing
 from training.process import first_line
 from training.seeds import Purpose
 
 
-def new_model(flags):
-    """The model of a run at step 0."""
-    return architecture.BetaVAE(flags.model, ball_generator.IMAGE_SHAPE, flags.hidden_size, flags.weight_init,
-                                (flags.seed, int(Purpose.WEIGHTS), 0))
-
-
-def parts(model, **others):
-    """The tf.train.Checkpoint of a model, and of what else a training needs."""
-    return tf.train.Checkpoint(encoder=model.encoder, decoder=model.decoder, **others)
-
-
-def read(checkpoint, prefix, partly=False):
-    """Give all parts of a tf.train.Checkpoint their values; partly: the file may hold more. Raises ValueError, with a
-    sentence, where they do not fit."""
-    try:
-        status = checkpoint.read(prefix)
-        status.expect_partial().assert_existing_objects_matched() if partly else status.assert_consumed()
-    except (AssertionError, ValueError, TypeError, KeyError) as error:
-        raise ValueError(f"its weights do not fit its flags.json and architecture.py ({first_line(error)})") from None
-
-
-def read_weights(model, prefix):
-    """Give a model the weights of a checkpoint; as `read`."""
-    read(parts(model), prefix, partly=True)
-
-
-def restored(flags, prefix):
-    """The model of a run, at one of its checkpoints. Raises ValueError, with a sentence, where that cannot be."""
+def new_model(flags, data):
+    """The model of a run at step 0. Raises ValueError, with a sentence, where its flags make none."""
     if flags.model not in architecture.MODELS:
         raise ValueError(f"architecture.py has no model {flags.model}")
     try:
-        model = new_model(flags)
+        return architecture.BetaVAE(flags.model, data.image_shape, flags.hidden_size, flags.weight_init,
+                                    (flags.seed, int(Purpose.WEIGHTS), 0))
     except (TypeError, ValueError) as error:
-        raise ValueError(f"its flags.json makes no model ({first_line(error)})") from None
-    read_weights(model, prefix)
-    return model
+        raise ValueError(f"its flags make no model ({first_line(error)})") from None
 
 
-def has_optimizer(prefix):
-    """Whether a checkpoint has Adam's state, and not the weights alone."""
-    return any(key.startswith("optimizer/") for key in tf.train.load_checkpoint(prefix).get_variable_to_shape_map())
+def variables_of(model, optimizer=None):
+    """Name in a checkpoint -> variable."""
+    found = {f"{part}/{number}/{variable.name}": variable for part in ("encoder", "decoder")
+             for number, layer in enumerate(getattr(model, part).layers) for variable in layer.weights}
+    if optimizer:
+        found.update({f"optimizer/{number}": variable for number, variable in enumerate(optimizer.variables)})
+    return found
 
 
-def prefix_of(path, step):
-    """A checkpoint's path, as TensorFlow takes it: without what its files' names end in."""
-    return os.path.join(path, f"ckpt-{step}")
+def assign(variables, values):
+    """Give variables the values of a checkpoint. Raises ValueError, with a sentence, where they do not fit."""
+    wrong = [name for name, variable in variables.items()
+             if name not in values or values[name].shape != tuple(variable.shape)]
+    wrong += [name for name in values if name not in variables and not name.startswith("optimizer/")]
+    if wrong:
+        raise ValueError(f"its weights do not fit its flags.json and architecture.py ({wrong[0]})")
+    for name, variable in variables.items():
+        variable.assign(values[name])
 
 
-def _files(prefix):
-    """A checkpoint's files, in the order in which they appear: it counts as there once its index is."""
-    return [prefix + ".data-00000-of-00001", prefix + ".sha256", prefix + ".index"]
+def has_optimizer(values):
+    """Whether a checkpoint has the optimizer's state, and not the weights alone."""
+    return any(name.startswith("optimizer/") for name in values)
 
 
-def _sums(prefix):
-    """SHA-256 of a checkpoint's data and index, in the format of sha256sum."""
-    lines = []
-    for file in (_files(prefix)[0], _files(prefix)[2]):
-        with open(file, "rb") as content:
-            lines.append(f"{hashlib.sha256(content.read()).hexdigest()}  {os.path.basename(file)}\n")
-    return "".join(lines)
+def file_of(path, step):
+    return os.path.join(path, f"ckpt-{step}.npz")
 
 
 def steps(path):
     """Steps of the checkpoints in a folder, newest first, whole or not. Raises OSError where it cannot be read."""
-    found = [re.fullmatch(r"ckpt-(\d+)\.index", file) for file in os.listdir(path)]
+    found = [re.fullmatch(r"ckpt-(\d+)\.npz", file) for file in os.listdir(path)]
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
-def newest(path):
-    """Step and prefix of the newest whole checkpoint in a folder; (None, None) where there is none.
+def read(file):
+    """The arrays of a checkpoint, by name. Raises ValueError where it is cut short or altered."""
+    try:
+        with np.load(file, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except (zipfile.BadZipFile, EOFError, KeyError, AttributeError, TypeError) as error:
+        raise ValueError(first_line(error)) from None
 
-    One that is cut short or altered is told on stderr and passed over.
-    """
-    for step in steps(path) if os.path.isdir(path) else ():
-        prefix = prefix_of(path, step)
-        if is_whole(prefix):
-            return step, prefix
-        if os.path.exists(prefix + ".index"):  # else a training that goes on has just dropped it for a newer one
-            print(f"{prefix} is damaged; looking for the one before", file=sys.stderr)
+
+def newest(path):
+    """Step and values of the newest whole checkpoint in a folder; (None, None) where there is none. A damaged one is
+    told on stderr and passed over."""
+    tried = set()
+    while waiting := [step for step in steps(path) if step not in tried]:  # anew: a training may replace them meanwhile
+        tried.add(waiting[0])
+        try:
+            return waiting[0], read(file_of(path, waiting[0]))
+        except FileNotFoundError:
+            pass
+        except ValueError:
+            print(f"{file_of(path, waiting[0])} is damaged; looking for the one before", file=sys.stderr)
     return None, None
 
 
-def whole(path, last):
-    """Step -> prefix of the whole checkpoints in a folder up to a step, in their order."""
-    prefixes = {step: prefix_of(path, step) for step in reversed(steps(path)) if step <= last}
-    return {step: prefix for step, prefix in prefixes.items() if is_whole(prefix)}
-
-
-def is_whole(prefix):
-    """Whether a checkpoint is as it was saved, by its SHA-256."""
-    try:
-        with open(prefix + ".sha256") as file:
-            return file.read() == _sums(prefix)
-    except (OSError, UnicodeDecodeError):
-        return False
-
-
-def save(checkpoint, path, step, keep=1):
-    """Write a tf.train.Checkpoint as ckpt-<step>, and drop all but the newest `keep`.
-
-    Written aside, then moved in with the index last; nothing of it depends on the clock. Raises OSError or
-    tf.errors.OpError, the older ones untouched, where the disk does not take it.
-    """
-    aside = os.path.join(path, "saving")
-    shutil.rmtree(aside, ignore_errors=True)  # of a process killed while saving
-    try:
-        os.mkdir(aside)
-        prefix = prefix_of(aside, step)
-        checkpoint.write(prefix)
-        with open(prefix + ".sha256", "w") as file:
-            file.write(_sums(prefix))
-        for file in _files(prefix):
-            with open(file, "rb") as content:
-                os.fsync(content.fileno())
-        for file in _files(prefix):
-            os.replace(file, os.path.join(path, os.path.basename(file)))
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    # What tf.train.latest_checkpoint reads; TensorFlow's own writer adds the time of day.
-    write_whole(os.path.join(path, "checkpoint"), f'model_checkpoint_path: "ckpt-{step}"\n')
+def save(variables, path, step, keep=1):
+    """Write ckpt-<step>.npz, and drop all but the newest `keep`. Raises OSError, the older ones untouched, where the disk
+    does not take it, and FloatingPointError where a value is no number: the last losses can be finite and the weights
+    after them not."""
+    values = {name: variable.numpy() for name, variable in variables.items()}
+    for name, value in values.items():
+        if not np.isfinite(value).all():
+            raise FloatingPointError(f"weights are not finite after step {step} ({name})")
+    with replacing(file_of(path, step)) as new, open(new, "wb") as file:
+        np.savez(file, **values)
     for old in [old for old in steps(path) if old <= step][keep:]:
-        for file in reversed(_files(prefix_of(path, old))):
-            with contextlib.suppress(FileNotFoundError):
-                os.remove(file)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(file_of(path, old))

@@ -1,72 +1,54 @@
-"""TensorFlow, loaded in silence, and the device it computes on.
+"""The machine: its cores and cards, and TensorFlow set up to compute on them.
 
-    gpus = device.load_tensorflow()
-    name, xla = device.set_up(flags, gpus)
+    name, xla = device.set_up(flags)
 """
 import contextlib
-import functools
 import gc
+import math
 import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
+import tempfile
 
 from architecture import MODELS, tf
 from training.process import refuse
 
-LOG_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+def cores():
+    """How many CPU cores this process may use: those it is bound to, and no more than a container's quota allows."""
+    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.ceil(min(count, quota())))
 
 
-@functools.cache
-def load_tensorflow():
-    """Import TensorFlow, without its greetings (TF_CPP_MIN_LOG_LEVEL=0 shows them). Returns the GPUs it finds: set to
-    take memory as they need it, since several runs share one, and to multiply in float32, where TensorFlow's own choice
-    is the 10 bits of TF32."""
-    os.environ.setdefault(LOG_LEVEL, "2")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # off by default on AVX2: convolutions take 1.6 times as long
-    with contextlib.nullcontext() if os.environ[LOG_LEVEL] == "0" else stderr_unless_it_dies():
-        gpus = tf.config.list_physical_devices("GPU")
-        for gpu in gpus:
-            with contextlib.suppress(RuntimeError, ValueError):  # in a notebook that has used or set it up before
-                tf.config.experimental.set_memory_growth(gpu, True)
-        tf.config.experimental.enable_tensor_float_32_execution(False)
-    gc.freeze()  # the 300,000 objects of the import stay: no collection need look at them
-    if not gpus and visible_gpus():
-        print("nvidia-smi is there, but TensorFlow finds no GPU: install tensorflow[and-cuda], or a newer driver "
-              "(TF_CPP_MIN_LOG_LEVEL=0 shows why; CUDA_VISIBLE_DEVICES= does without GPUs)", file=sys.stderr)
-    return gpus
+def quota(root="/sys/fs/cgroup", own="/proc/self/cgroup"):
+    """The CPUs that the process's control groups allow, of either version; infinite without a limit."""
+    least = math.inf
+    with contextlib.suppress(OSError):
+        groups = re.findall(r"^\d+:([^:]*):(.*)$", open(own).read(), re.MULTILINE)
+        for controllers, group in groups:
+            folders = [root] if not controllers else [os.path.join(root, controllers), os.path.join(root, "cpu")]
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            for folder in folders:
+                parts = [part for part in group.split("/") if part]
+                for depth in range(len(parts) + 1):  # a limit of any group above counts, too
+                    least = min(least, _limit(os.path.join(folder, *parts[:depth])))
+    return least
 
 
-@contextlib.contextmanager
-def stderr_unless_it_dies():
-    """Keep back what is written to stderr, from C++ too. It is shown where an exception, or the end of the process,
-    comes before the end of the block: a child waits for that, since a process that dies in C++ can say nothing more."""
-    sys.stderr.flush()
-    stderr = os.dup(2)
-    with os.fdopen(os.memfd_create("stderr"), "rb") as kept:
-        waits, tells = os.pipe()
-        child = os.fork()
-        if child == 0:
-            for number in signal.SIGINT, signal.SIGTERM, signal.SIGHUP:
-                signal.signal(number, signal.SIG_IGN)
-            os.close(tells)
-            if not os.read(waits, 1):
-                os.lseek(kept.fileno(), 0, os.SEEK_SET)
-                while text := os.read(kept.fileno(), 65536):
-                    os.write(stderr, text)
-            os._exit(0)
-        os.close(waits)
-        os.dup2(kept.fileno(), 2)
-        try:
-            yield
-            with contextlib.suppress(BrokenPipeError):  # the child was killed
-                os.write(tells, b".")
-        finally:
-            os.dup2(stderr, 2)
-            for number in stderr, tells:
-                os.close(number)
-            os.waitpid(child, 0)
+def _limit(group):
+    """The CPUs that one control group allows."""
+    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
+        file = os.path.join(group, "cpu.max")
+        if os.path.exists(file):
+            limit, period = open(file).read().split()
+        else:
+            limit, period = (open(os.path.join(group, f"cpu.cfs_{name}_us")).read() for name in ("quota", "period"))
+        if limit != "max" and int(limit) > 0:
+            return int(limit) / int(period)
+    return math.inf
 
 
 def visible_gpus():
@@ -89,15 +71,33 @@ def visible_gpus():
     return visible if count else []
 
 
-def set_up(flags, gpus):
-    """Set threads, before TensorFlow's first operation. Returns the device's name and what XLA compiles: "on" (the
-    whole step), "adam" or "off"."""
-    try:
-        tf.config.threading.set_intra_op_parallelism_threads(flags.threads)
-        tf.config.threading.set_inter_op_parallelism_threads(flags.threads)
-    except RuntimeError:
-        refuse(f"--threads={flags.threads}: TensorFlow computes with another number in this process already")
-    threads = flags.threads or len(os.sched_getaffinity(0))
+def set_up(flags=None):
+    """Load TensorFlow for a script, and set it up before its first operation. Returns the device's name and what XLA
+    compiles of a training with these flags: "on" (the whole step), "adam" or "off".
+
+    GPUs take memory as they need it, since several runs share one, and multiply in float32, where TensorFlow's own
+    choice is the 10 bits of TF32.
+    """
+    with quiet():
+        gpus = tf.config.list_physical_devices("GPU")
+    gc.freeze()  # the 300,000 objects of the import stay: no collection need look at them
+    for gpu in gpus:
+        with contextlib.suppress(RuntimeError, ValueError):  # used before, in this process
+            tf.config.experimental.set_memory_growth(gpu, True)
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    if not gpus and visible_gpus():
+        print("nvidia-smi is there, but TensorFlow finds no GPU: install tensorflow[and-cuda], or a newer driver "
+              "(TF_CPP_MIN_LOG_LEVEL=0 shows why; CUDA_VISIBLE_DEVICES= does without GPUs)", file=sys.stderr)
+    if flags is None:
+        return
+    threading = tf.config.threading
+    if flags.threads and flags.threads != threading.get_intra_op_parallelism_threads():
+        try:
+            threading.set_intra_op_parallelism_threads(flags.threads)
+            threading.set_inter_op_parallelism_threads(flags.threads)
+        except RuntimeError:
+            refuse(f"--threads={flags.threads}: TensorFlow computes with another number in this process already")
+    threads = flags.threads or threading.get_intra_op_parallelism_threads() or cores()
     if gpus:
         device = tf.config.experimental.get_device_details(gpus[0]).get("device_name", "GPU")
     else:
@@ -108,6 +108,28 @@ def set_up(flags, gpus):
     return device, xla
 
 
+@contextlib.contextmanager
+def quiet():
+    """Keep back what is written to stderr, from C++ too, unless an exception comes or TF_CPP_MIN_LOG_LEVEL is 0:
+    TensorFlow's import is noisy."""
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") == "0":
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            kept.seek(0)
+            os.write(stderr, kept.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 def import_cv2():
     """OpenCV. Raises ImportError, with a hint, where it does not load, as on a machine without a screen's libraries."""
     try:
@@ -116,3 +138,16 @@ def import_cv2():
         raise ImportError(f"OpenCV does not load: {error}. Debian and Ubuntu: apt install libgl1 libglib2.0-0; or use "
                           "opencv-python-headless") from None
     return cv2
+
+
+def check_cv2():
+    """Refuse to start what could not write its images in the end."""
+    try:
+        import_cv2()
+    except ImportError as error:
+        refuse(str(error))
+
+
+if __name__ == "__main__":  # whether TensorFlow finds the GPUs that nvidia-smi finds
+    set_up()
+    sys.exit(0 if tf.config.list_physical_devices("GPU") else 2)

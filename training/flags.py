@@ -3,7 +3,7 @@
     flags = parse(__doc__, FLAGS, words)      argparse.Namespace, or one line on stderr and exit code 2
     name(flags, FLAGS)                        model_conv_num_balls_1_beta_0.5_seed_1
 
-A table has a row a flag; nothing here knows of a single one but those that 2016 put into the name.
+A table has a row a flag; nothing here knows of a single one but --model and --data_set, on which others depend.
 """
 import argparse
 import dataclasses
@@ -11,35 +11,42 @@ import difflib
 import hashlib
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Container
 
-from training.process import refuse
+from training.data_sets import DATA_SETS, flags_of
+from training.process import ROOT, refuse
 
-NAMED = "model", "num_balls", "beta"  # by 2016, in this order
-TRAIN_DIR = "./checkpoints/train_store"
+TRAIN_DIR = os.path.join(ROOT, "checkpoints", "train_store")
 LARGEST = 3e38  # in float32
-LONG = 150  # letters of a value that are too many for a run's name
+LONGEST = 160   # bytes of a run's name: file systems take 255 for a folder's or a figure's, with what stands around it
 
 
 @dataclasses.dataclass(frozen=True)
 class Flag:
     """A row of a table.
 
-    kind: a function of a word that raises argparse.ArgumentTypeError, or a tuple of allowed words.
+    kind: a function of a word that raises argparse.ArgumentTypeError, or what holds the allowed words.
     default: or, where it depends on the model, a dict from model to default.
     experiment: whether it is part of what is trained; else of how it is run, and may differ when a run is resumed.
+    named: whether it is in every run's name, as 2016's; other flags of the experiment are where not at their default.
     """
     name: str
-    kind: Callable | tuple
+    kind: Callable | Container
     default: object
     help: str
     experiment: bool = True
+    named: bool = False
 
     def default_of(self, model):
         return self.default[model] if isinstance(self.default, dict) else self.default
 
+    @property
+    def data_set(self):
+        """The data set that it belongs to, or None."""
+        return next((key for key in DATA_SETS if self.name in flags_of(key)), None)
 
-def whole(low, high=None):
+
+def integer(low, high=None):
     """A flag's kind: a whole number from low on, or from low to high."""
     return _number(int, "a whole number", lambda x: low <= x and (high is None or x <= high),
                    f"from {low} to {high}" if high is not None else f"from {low} on")
@@ -70,10 +77,12 @@ def boolean(word):
 
 
 def path(word):
-    """A flag's kind: a path, with ~ for a home folder."""
-    if not word.strip() or any(character in "\0\n" or "\ud800" <= character <= "\udfff" for character in word):
+    """A flag's kind: a path, made absolute, with ~ for a home folder; a / at its end stays."""
+    if not word.strip() or any(letter in "\0\n\r" or "\ud800" <= letter <= "\udfff" for letter in word):
         raise argparse.ArgumentTypeError(f"{word!r} is not a path in UTF-8 on one line")
-    return os.path.expanduser(word)
+    if re.match(r"\w+://", word):
+        raise argparse.ArgumentTypeError(f"{word!r} is not a path on this machine")
+    return os.path.abspath(os.path.expanduser(word)) + "/" * word.endswith("/")
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,20 +93,20 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser_of(description, table, **changes):
-    """An argparse parser by a table. changes: what add_argument is told besides, of every flag of the experiment."""
+    """An argparse parser by a table; a flag that is not given is None. changes: what add_argument is told besides, of
+    every flag of the experiment."""
     parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     groups = {True: parser, False: parser}
     if any(not row.experiment for row in table):
         groups = {True: parser.add_argument_group("flags of the experiment (not at its default: in the run's name)"),
                   False: parser.add_argument_group("flags of how it is run")}
     for row in table:
-        kinds = {"choices": row.kind} if isinstance(row.kind, tuple) else {
+        kinds = {"choices": row.kind} if isinstance(row.kind, Container) else {
             "type": row.kind, "metavar": row.name.upper().split("_")[-1]}
         if row.kind is boolean:
             kinds.update(nargs="?", const=True)
-        default = None if isinstance(row.default, dict) else row.default
-        text = row.help.replace("%", "%%") + "; default " + said(row.default)
-        told = {"default": default, "help": text, **kinds, **(changes if row.experiment else {})}
+        text = row.help.replace("%", "%%") + f"; default {said(row.default)}"
+        told = {"help": text, **kinds, **(changes if row.experiment else {})}
         groups[row.experiment].add_argument("--" + row.name, **told)
     return parser
 
@@ -110,11 +119,18 @@ def said(default):
 
 
 def parse(description, table, words=None):
-    """The flags of a command line (None: this process's), defaults of the model filled in. Unknown, shortened and
-    mistyped flags are refused with exit code 2."""
-    flags = parse_known(parser_of(description, table), table, words)
+    """The flags of a command line (None: this process's), defaults filled in. Unknown, shortened and mistyped flags,
+    and those of another data set, are refused with exit code 2."""
+    return filled(parse_known(parser_of(description, table), table, words), table)
+
+
+def filled(flags, table):
+    """Flags with their defaults; one of another data set stays None, and is refused where it has a value."""
     for row in table:
-        if getattr(flags, row.name) is None:
+        if row.data_set not in (None, flags.data_set):
+            if getattr(flags, row.name) is not None:
+                refuse(f"--{row.name} belongs to --data_set={row.data_set}: {flags.data_set} has no such flag")
+        elif getattr(flags, row.name) is None:
             setattr(flags, row.name, row.default_of(getattr(flags, "model", None)))
     return flags
 
@@ -130,32 +146,40 @@ def parse_known(parser, table, words):
     return flags
 
 
-def stem(flags):
-    """What a run's name begins with: 2016's name."""
-    return "_".join(f"{flag}_{getattr(flags, flag)}" for flag in NAMED)
+def changed(flags, table):
+    """The rows of the flags of the experiment that are not at their defaults."""
+    return [row for row in table if row.experiment and getattr(flags, row.name) not in (
+        None, row.default_of(flags.model))]
 
 
 def name(flags, table):
-    """A run's name: 2016's, with a suffix for every flag of the experiment that is not at its default, in the order of
-    the table. Of a path, its last part; letters, digits and .+- stay, other characters become _."""
-    parts = [stem(flags)]
+    """A run's name: 2016's flags, and every other flag of the experiment that is not at its default, in the order of
+    the table. Of a path, its last part; letters, digits and .+- stay, other characters become _. The middle of a name
+    that would be too long for a file is replaced by a number that is its own."""
+    other, parts = changed(flags, table), []
     for row in table:
         value = getattr(flags, row.name)
-        if row.experiment and row.name not in NAMED and value != row.default_of(flags.model):
+        if row in other or row.named and value is not None:
             word = re.sub(r"[^\w.+-]", "_", os.path.basename(str(value).rstrip("/")))
-            if len(word) > LONG:  # as of a run that started from a run that started from another
-                word = f"{word[:60]}_{hashlib.sha256(word.encode()).hexdigest()[:8]}"
             parts.append(row.name if value is True else f"{row.name}_{word}")
-    return "_".join(parts)
+    whole = "_".join(parts)
+    if len(whole.encode()) <= LONGEST:
+        return whole
+    return whole.encode()[:LONGEST - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole.encode()).hexdigest()[:8]
+
+
+def variant(flags, table):
+    """How an experiment differs from one of its model, data set, beta and seed with all else at its default."""
+    return {row.name: getattr(flags, row.name) for row in changed(flags, table)
+            if not row.named and row.data_set is None and row.name not in ("data_set", "seed")}
 
 
 def differences(old, new, table):
-    """What a run's flags of the experiment were and are, a phrase for each that differs. old: dict, in which a flag
-    that came later counts as at its default."""
+    """What a run's flags of the experiment were and are, a phrase for each that differs. old: dict."""
     found = []
     for row in table:
-        was, now = old.get(row.name, row.default_of(new.model)), getattr(new, row.name)
-        same = was == now or row.kind is path and was and now and os.path.abspath(was) == os.path.abspath(now)
+        was, now = old.get(row.name), getattr(new, row.name)
+        same = was == now or row.kind is path and was and now and os.path.realpath(was) == os.path.realpath(now)
         if row.experiment and not same:
             found.append(f"--{row.name} was {was}, now {now}")
     return found

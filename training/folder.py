@@ -1,11 +1,11 @@
-"""A run's folder: <train_dir>_<name of the run>, with its flags, its lock and whatever the training leaves there.
+"""A run's folder: its flags, its lock, and whatever the training leaves there. What a run is, its flags.json says,
+whatever the folder is called and wherever it is.
 
-    lock = claim(path, flags, FLAGS)          made, or resumed; locked
+    with claimed(flags, FLAGS) as path: ...   made, or taken up; locked
     flags = read_flags(path)                  raises ValueError, with a sentence, where it is not a run's
-    find(train_dir)                           the folders there are
+    find(places)                              the folders there are
 """
 import contextlib
-import fcntl
 import glob
 import json
 import os
@@ -13,16 +13,21 @@ import platform
 import re
 from types import SimpleNamespace
 
-import ball_generator
-from training.flags import NAMED, differences, name, stem
+from training.data_sets import DATA_SETS, data_set_of
+from training.flags import differences, name, variant
 from training.process import refuse
 from training.progress import say
 
+try:
+    import fcntl
+except ImportError:  # no Unix: then nothing keeps two processes out of one folder
+    fcntl = None
+
 OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
-NEEDED = *NAMED, "friction", "hidden_size", "weight_init", "seed"  # to load a run
-NUMBERS = "numbers.json"  # what was measured of a run that is kept without its weights
+NEEDED = "name", "variant", "model", "data_set", "beta", "hidden_size", "weight_init", "seed", "data"  # to load a run
+NUMBERS = "numbers.json"  # what was measured of a run, which may be kept without its weights
 WITHOUT_WEIGHTS = "comes without weights, with its numbers only"
-LEFT_BY_A_KILL = r"lock|flags\.json(\.\d+)?\.new"  # in a folder without a run; older forms wrote no number
+LEFT_BY_A_KILL = r"(flags\.json|losses\.csv|stddev\.csv|numbers\.json|ckpt-\d+\.npz)\.\d+\.new"
 
 
 @contextlib.contextmanager
@@ -32,6 +37,8 @@ def replacing(path):
     new = f"{path}.{os.getpid()}.new"
     try:
         yield new
+        with open(new, "rb") as file:
+            os.fsync(file.fileno())
         os.replace(new, path)
     finally:
         with contextlib.suppress(OSError):
@@ -40,40 +47,40 @@ def replacing(path):
 
 def write_whole(path, text):
     """Write a text file; see `replacing`."""
-    with replacing(path) as new, open(new, "w", encoding="utf-8") as file:
+    with replacing(path) as new, open(new, "w", encoding="utf-8", newline="") as file:
         file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
 
 
-def write_flags(path, flags):
-    """Write a run's flags.json."""
-    kept = {key: value for key, value in vars(flags).items() if key not in OF_THE_CALL}
-    kept["data"] = ball_generator.constants()
+def write_flags(path, flags, table):
+    """Write a run's flags.json: its name, its flags, how it differs from the defaults, the constants of its data."""
+    kept = {key: value for key, value in vars(flags).items() if key not in OF_THE_CALL and value is not None}
+    kept = {"name": name(flags, table), **kept, "variant": variant(flags, table),
+            "data": data_set_of(flags).constants()}
     write_whole(os.path.join(path, "flags.json"), json.dumps(kept, indent=2) + "\n")
 
 
 def read_flags(path):
     """The flags of a run's folder. Raises ValueError, with a sentence, where it is no such folder, or where its images
-    were made with other constants than ball_generator.py has now."""
-    now = ball_generator.constants()
+    were made with other constants than its data set has now."""
     if not os.path.isdir(path):
         raise ValueError("there is no such folder")
     try:
-        with open(os.path.join(path, "flags.json")) as file:
+        with open(os.path.join(path, "flags.json"), encoding="utf-8") as file:
             flags = SimpleNamespace(**json.load(file))
         missing = [key for key in NEEDED if not hasattr(flags, key)]
         if missing:
             raise ValueError(f"{', '.join(missing)} not found")
-        int(flags.seed), name_of(path, flags)
-        old = dict(getattr(flags, "data", now))  # an old run, without a record of them, counts as one with today's
+        if flags.data_set not in DATA_SETS:
+            raise ValueError(f"there is no data set {flags.data_set}")
+        int(flags.seed), float(flags.beta), dict(flags.variant), re.compile(flags.name)
+        was, now = dict(flags.data), data_set_of(flags).constants()
     except FileNotFoundError:
         raise ValueError("it has no flags.json") from None
-    except (ValueError, TypeError, OverflowError, OSError, RecursionError) as error:
+    except (ValueError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
         raise ValueError(f"its flags.json cannot be read ({error})") from None
-    changed = [f"{key} was {old.get(key)}, now {now[key]}" for key in now if old.get(key) != now[key]]
+    changed = [f"{key} was {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]]
     if changed:
-        raise ValueError(f"its images are not those of today's ball_generator.py: {'; '.join(changed)}")
+        raise ValueError(f"its images are not those of today's {flags.data_set}: {'; '.join(changed)}")
     return flags
 
 
@@ -93,94 +100,75 @@ def check_writable(path, flag="--figures"):
         refuse(f"{flag}: {path} cannot be written: {error.strerror}")
 
 
-def name_of(path, flags):
-    """The name of the run in a folder: what follows the prefix, also of one moved aside. Raises ValueError where it is
-    not of these flags."""
-    found = re.search(rf"_({re.escape(stem(flags))}(_.*?)?)(\.old-\d+)?$", os.path.basename(os.path.abspath(path)))
-    if not found:
-        raise ValueError(f"it is of {stem(flags)}")
-    return found[1]
-
-
-def find(train_dir):
-    """Folders of runs under a train_dir's prefix, in the order of their names; those moved aside are left out."""
-    found = glob.glob(glob.escape(train_dir) + "_model_*")
-    return sorted(path for path in found if os.path.isdir(path) and not re.search(r"\.old-\d+$", path))
-
-
 def locate(flags, table):
-    """The path of a run's folder. An older form of this project gave a suffix to friction and seed alone: a run under
-    such a name keeps it."""
-    path = f"{flags.train_dir}_{name(flags, table)}"
-    older = f"{flags.train_dir}_{name(flags, [row for row in table if row.name in ('friction', 'seed')])}"
-    if not os.path.exists(path):
-        try:
-            if not differences(vars(read_flags(older)), flags, table):
-                return older
-        except ValueError:
-            pass
-    return path
+    """The path of a run's folder: its name behind the prefix --train_dir, or in that folder, if it ends in a /."""
+    return flags.train_dir + "_" * (not flags.train_dir.endswith("/")) + name(flags, table)
+
+
+def find(place):
+    """The folders of runs that a --train_dir stands for: a run's own; else all that begin so; else all in it."""
+    if is_run(place):
+        return [place]
+    found = filter(is_run, glob.glob(glob.escape(place) + ("*" if place.endswith("/") else "_*")))
+    return sorted(found) or sorted(filter(is_run, glob.glob(os.path.join(glob.escape(place), "*"))))
+
+
+def is_run(path):
+    return os.path.isfile(os.path.join(path, "flags.json"))
 
 
 def check(path, flags, table):
-    """Refuse (exit code 2) a folder that is not ours, that holds other flags, or that another process is training in.
-    Changes nothing. Returns whether there is a run in it."""
+    """Refuse (exit code 2) a folder that is not a run's, or that holds another experiment. Changes nothing."""
     try:
-        files = os.listdir(path) if os.path.isdir(path) else []
-        known = any(not re.fullmatch(LEFT_BY_A_KILL, file) for file in files)
-        if os.path.exists(os.path.join(path, "lock")):
-            with open(os.path.join(path, "lock")) as file:
-                _lock(file, path, fcntl.LOCK_SH)  # NFS gives no other to a file that is only read
-        changed = differences(vars(read_flags(path)), flags, table) if known and not flags.restart else ()
+        if os.path.lexists(path) and (not os.path.isdir(path) or set(os.listdir(path)) - {"lock"}):
+            changed = differences(vars(read_flags(path)), flags, table)
+            if changed:
+                refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another "
+                       "--train_dir, or --restart to move the old run aside")
     except ValueError as error:
         refuse(f"{path} is in the way: {error}. Give another --train_dir, or --restart to move it aside")
     except OSError as error:
         refuse(f"--train_dir: {error.filename or path} cannot be read: {error.strerror}")
-    if changed:
-        refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another --train_dir, or "
-               "--restart to move the old run aside")
-    return known
 
 
-def claim(path, flags, table):
-    """Make a run's folder, or take up the one there is; lock it, and write its flags.json.
-
-    Returns the lock, to be kept until the process ends. Refuses what `check` does, and a folder that cannot be written.
-    """
-    known = check(path, flags, table)
+@contextlib.contextmanager
+def claimed(flags, table):
+    """A run's folder, made or taken up, for this process alone while it lasts; with --restart, the one that is there is
+    moved aside. Refuses what `check` does, and a folder that cannot be written or that another process trains in."""
+    path = locate(flags, table)
+    if not flags.restart:
+        check(path, flags, table)
     try:
         os.makedirs(path, exist_ok=True)
-        lock = _take(path)
-        if known and flags.restart:
+        lock = _locked(path)
+        if flags.restart and set(os.listdir(path)) - {"lock"}:
             number = 1
             while os.path.exists(f"{path}.old-{number}"):
                 number += 1
             os.rename(path, f"{path}.old-{number}")
             say(f"moved the old run to {path}.old-{number}")
             os.makedirs(path)
-            lock = _take(path)
+            lock = _locked(path)
         for file in os.listdir(path):
-            if re.fullmatch(r"(flags\.json|losses\.csv|stddev\.csv|checkpoint)\.\d+\.new", file):  # left by a kill
+            if re.fullmatch(LEFT_BY_A_KILL, file):
                 os.remove(os.path.join(path, file))
-        write_flags(path, flags)
+        write_flags(path, flags, table)
     except OSError as error:
         refuse(f"--train_dir: {error.filename or path} cannot be written: {error.strerror}")
-    return lock
+    with lock:
+        yield path
 
 
-def _take(path):
-    """Lock a folder for this process; the system lifts the lock when the process ends, however it ends."""
-    file = open(os.path.join(path, "lock"), "a+")  # open, and so locked, while the process lives
-    _lock(file, path, fcntl.LOCK_EX)
+def _locked(path):
+    """A file that is locked for this process; the system lifts the lock when the process ends, however it ends."""
+    file = open(os.path.join(path, "lock"), "a+")  # open, and so locked, as long as it is kept
+    try:
+        if fcntl:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        refuse(f"{path} is being trained in by process {file.read().strip()}")
     file.truncate(0)
     file.write(f"{os.getpid()} on {platform.node()}\n")
     file.flush()
     return file
-
-
-def _lock(file, path, kind):
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.seek(0)
-        refuse(f"{path} is being trained in by process {file.read().strip()}")

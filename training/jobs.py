@@ -32,7 +32,7 @@ class Training:
         rows = []
         try:
             if not self.aside or self.aside != folder_of(self.path):
-                rows, _ = tables.read_losses(self.path)
+                rows = tables.read_losses(self.path)
         except OSError:  # which the training itself tells
             pass
         self.step, self.reconstruction, self.kl, self.seconds = rows[-1][:4] if rows else (0, 0, 0, 0)
@@ -49,7 +49,7 @@ class Training:
         except OSError as error:
             self.code, self.said = 1, [f"it could not be started: {error.strerror}"]
             return
-        self.bar = progress.Bar(self.flags, self.name, self.step, line=1 + slot)
+        self.bar = progress.Bar(self.flags, self.step, line=1 + slot)
         self.listeners = [threading.Thread(target=self.listen, args=pair) for pair in (
             (self.child.stdout, sys.stdout), (self.child.stderr, sys.stderr))]
         for listener in self.listeners:

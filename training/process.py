@@ -1,19 +1,24 @@
-"""What a script's process needs whatever it does: refusals and stops in one line, standard streams that are there, and
-a matplotlib that looks the same for every user.
+"""What a script's process needs: refusals and stops in one line, and a matplotlib that looks the same for every user.
 
     if __name__ == "__main__":
         sys.exit(process.run(main))
+
+Importing this module changes nothing; `run` leaves the process as it found it.
 """
 import contextlib
 import ctypes
 import gc
-import importlib
-import io
-import itertools
 import os
 import re
 import signal
 import sys
+import threading
+
+import matplotlib
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "2",    # without its greetings; 0 shows them
+              "TF_ENABLE_ONEDNN_OPTS": "1"}   # off by default on AVX2, where convolutions take 1.6 times as long
 
 
 def refuse(message):
@@ -33,56 +38,27 @@ def resumes(flags):
     return "the same command " + "without --restart " * flags.restart + "resumes"
 
 
-def open_streams():
-    """Give the process the standard streams that its caller closed, as `python main.py >&-` does: the null device."""
-    for number, name, mode in (0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w"):
-        try:
-            os.fstat(number)
-        except OSError:
-            null = os.open(os.devnull, os.O_RDWR)
-            if null != number:
-                os.dup2(null, number)
-                os.close(null)
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(number, mode, closefd=False))
-    for stream in sys.stdout, sys.stderr:
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a β that a terminal does not have ends nothing
-
-
-def stopped_hook(kind, error, trace, before=sys.excepthook):
-    """Ctrl-C is a stop, and no error: a line instead of a traceback; the exit code is 130 all the same."""
-    if issubclass(kind, KeyboardInterrupt):
-        print(f"{os.path.basename(sys.argv[0])}: stopped", file=sys.stderr)
-    else:
-        before(kind, error, trace)
-
-
-ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-script = getattr(sys.modules["__main__"], "__file__", None)  # with `python -m training.sweep` it is not yet known
-if script and re.fullmatch(r"main\.py|create_\w+\.py|(benchmarks|tests)/.+", os.path.relpath(
-        os.path.realpath(script), os.path.realpath(ROOT))) or any(
-        flag == "-m" and word.startswith(("training.", "analysis."))
-        for flag, word in itertools.pairwise(sys.orig_argv)):
-    # One of this project's scripts, from its imports on. A notebook, or a script of the user's, keeps its own way.
-    sys.excepthook = stopped_hook
-    gc.set_threshold(10_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
-    os.environ["MPLBACKEND"] = "agg"
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # a second one of NumPy's mostly waits, at full speed
-
-
 def run(main):
-    """Call a script's main and return its exit code. Where nobody reads what it printed, as after `| head -1`, or
-    the disk that it went to is full, that changes no exit code."""
-    open_streams()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # what is half-written is removed
-    end_with_sweep()
-    try:
-        code = main()
-    except SystemExit as end:  # of a refusal, or after --help
-        code = end.code
-    except BrokenPipeError:
-        code = 128 + signal.SIGPIPE
+    """Call a script's main and return its exit code. Ctrl-C is a stop, not an error. Where nobody reads what it
+    printed, as after `| head -1`, or the disk that it went to is full, that changes no exit code."""
+    environment, thresholds = dict(os.environ), gc.get_threshold()
+    os.environ.update({**TENSORFLOW, **environment})
+    gc.set_threshold(10_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
+    with handlers({signal.SIGTERM: lambda number, frame: sys.exit(128 + number)}):  # what is half-written is removed
+        try:
+            end_with_sweep()
+            code = main()
+        except SystemExit as end:  # of a refusal, or after --help
+            code = end.code
+        except KeyboardInterrupt:
+            print(f"{os.path.basename(sys.argv[0])}: stopped", file=sys.stderr)
+            code = 128 + signal.SIGINT
+        except BrokenPipeError:
+            code = 128 + signal.SIGPIPE
+        finally:
+            gc.set_threshold(*thresholds)
+            for name in TENSORFLOW.keys() - environment.keys():
+                os.environ.pop(name, None)
     try:
         sys.stdout.flush()
     except OSError:
@@ -90,7 +66,18 @@ def run(main):
     return code
 
 
-STOPS = signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP
+@contextlib.contextmanager
+def handlers(wanted):
+    """Handle signals in another way for a while: number -> handler. Python allows that in the main thread alone;
+    elsewhere they stay as they are."""
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextlib.contextmanager
@@ -98,35 +85,30 @@ def stops():
     """Collect the signals that ask for a stop, in the order in which they come, instead of being ended by them. A
     SIGHUP that is ignored, as under nohup, stays so."""
     stopped = []
-    before = {number: signal.getsignal(number) for number in STOPS}
-    for number in STOPS:
-        if number != signal.SIGHUP or before[number] != signal.SIG_IGN:
-            signal.signal(number, lambda number, frame: stopped.append(number))
-    try:
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
+    with handlers({number: lambda number, frame: stopped.append(number) for number in numbers
+                   if signal.getsignal(number) != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM)}):
         yield stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
-def sweep():
+def parent_sweep():
     """The process of the sweep that this one belongs to, and the level from which it shows messages; None without."""
     pid, _, level = os.environ.get("RUN_SWEEP", "").partition(" ")
     return (int(pid), int(level)) if pid.isdecimal() and level.isdecimal() else None
 
 
 def end_with_sweep():
-    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends."""
-    if sweep():
-        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG
-        if os.getppid() != sweep()[0]:  # it has ended already
-            os.kill(os.getpid(), signal.SIGTERM)
+    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends: where the system can."""
+    if parent_sweep():
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of Linux
+            if os.getppid() != parent_sweep()[0]:  # it has ended already
+                os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager
 def default_style():
     """matplotlib's own defaults, whatever the user's matplotlibrc says."""
-    matplotlib = importlib.import_module("matplotlib")
     with matplotlib.rc_context(
             {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}):
         yield

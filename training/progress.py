@@ -1,6 +1,6 @@
 """How a training or a sweep shows where it is: bars on a terminal, lines elsewhere. One process draws all bars.
 
-    with Bar(flags, name, step) as bar:
+    with Bar(flags, step) as bar:
         bar.show(step, reconstruction, kl)
 """
 import contextlib
@@ -11,7 +11,8 @@ import time
 
 from tqdm import tqdm
 
-from training.process import sweep
+from training.data_sets import data_set_of
+from training.process import parent_sweep
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
 LOOK = 2  # seconds between two looks at how far the trainings of a sweep are
@@ -27,7 +28,7 @@ def on_terminal():
 
 def screen_level():
     """The level from which a run's messages go to the screen: of a sweep that shows bars, only warnings do."""
-    _, level = sweep() or (None, logging.INFO)
+    _, level = parent_sweep() or (None, logging.INFO)
     return level
 
 
@@ -44,14 +45,13 @@ class Bar:
     """A run's progress. level: that of a line that repeats what the bar shows. line: of the screen, where a sweep shows
     several."""
 
-    def __init__(self, flags, name, step, line=0):
+    def __init__(self, flags, step, line=0):
         shown = on_terminal()
         self.level = logging.DEBUG if shown else logging.INFO
-        _, _, rest = name.partition(f"_beta_{flags.beta}")
-        label = f"{flags.model} {flags.num_balls} β{flags.beta:g}{rest.replace('_', ' ')}"
+        label = f"{flags.model}, {data_set_of(flags).words}, beta {flags.beta:g}, seed {flags.seed}"
         self.bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
                         position=line, leave=line == 0, disable=not shown, smoothing=0.05, bar_format=FORMAT,
-                        desc=label if len(label) < 27 else label[:25] + "…")
+                        desc=label)
 
     def __enter__(self):
         return self

@@ -1,9 +1,9 @@
 """What a run tells while it trains: log.txt, losses.csv, TensorBoard, stddev.csv and its plot, two sample images.
 
-    records = Records(path, step, beta_at)     a resumed run's tables cut back to its step
-    records.add(step, reconstruction, kl, beta)    a row of losses.csv; nats per image
+    records = Records(path, step, beta_at)          a resumed run's tables cut back to its step
+    records.add(step, reconstruction, kl, beta)     a row of losses.csv; nats per image
 """
-import glob
+import contextlib
 import logging
 import os
 import sys
@@ -13,13 +13,11 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-import ball_generator
-from architecture import Lazy, tf
-from training import device, process, progress, seeds
-from training.folder import write_whole
-from training.tables import LOSSES, read_losses, read_stddev
+from architecture import tf
+from training import device, process, progress, tables
+from training.latents import average_stddev
+from training.seeds import Purpose
 
-event_pb2 = Lazy("tensorflow.core.util.event_pb2")
 log = logging.getLogger("run")
 
 
@@ -30,82 +28,67 @@ class ToScreen(logging.Handler):
         progress.say(self.format(record), sys.stderr if record.levelno >= logging.ERROR else sys.stdout)
 
 
-def start_log(path, screen):
-    """Let `log` write to log.txt all there is, and to the screen what is of the level `screen` or above. Returns a
-    function that ends it."""
-    logging.raiseExceptions = False  # a full disk: it is on the screen already
-    to_file, to_screen = logging.FileHandler(os.path.join(path, "log.txt"), delay=True), ToScreen(screen)
-    log.handlers, log.propagate = [to_screen, to_file], False
+@contextlib.contextmanager
+def logged(path):
+    """While it lasts, `log` writes to log.txt all there is, and to the screen what is of its level."""
+    to_file = logging.FileHandler(os.path.join(path, "log.txt"), delay=True, encoding="utf-8")
+    log.handlers, log.propagate = [ToScreen(progress.screen_level()), to_file], False
     log.setLevel(logging.DEBUG)
-
-    def end():
+    for handler in log.handlers:
+        handler.handleError = lambda record: None  # a full disk: it is on the screen already
+    try:
+        yield
+    finally:
         log.handlers = []
         to_file.close()
-    return end
 
 
 class Records:
     """The tables, events and images of a run. A resumed one first cuts its tables back to its step: one curve, no gap,
     no step twice."""
 
-    def __init__(self, path, step, beta_at):
+    def __init__(self, path, step, latents):
         self.path = path
-        rows, dropped = read_losses(path)
-        rows = [(*row, beta_at(row[0]))[:len(LOSSES)] for row in rows if row[0] <= step]
-        self._start_table("losses.csv", [LOSSES, *(loss_words(*row) for row in rows)], dropped)
-        reports, dropped = read_stddev(self.path)
-        self._start_table("stddev.csv", [["step"], *(stddev_words(*row) for row in reports if row[0] <= step)], dropped)
-        self.seconds_before = rows[-1][3] if rows else 0.0
-        self.started = time.perf_counter()
-        before = glob.glob(os.path.join(glob.escape(path), "events.out.tfevents.*"))
-        self.events = tf.summary.create_file_writer(path)
-        for row in rows:
-            self._event(*row)
-        self.events.flush()
-        there = {row[0] for row in rows}
-        for file in before:  # their rows up to `step` are in the new file now, if the table has them all
-            if all(at in there for at in event_steps(file) if at <= step):
-                os.remove(file)
+        rows = self._start("losses.csv", tables.LOSSES, step)
+        self._start("stddev.csv", ["step", *map(str, range(1, latents + 1))], step)
+        self.started = time.perf_counter() - (rows[-1][3] if rows else 0)
+        self.events, self.waiting = tf.summary.create_file_writer(path), []
 
     def _file(self, file):
         return os.path.join(self.path, file)
 
-    def _start_table(self, file, rows, dropped):
-        """Write a table anew."""
+    def _start(self, file, header, step):
+        rows, dropped = tables.start(self._file(file), header, step)
         if dropped:
             log.warning(f"{self._file(file)}: dropped {dropped} line{'s' * (dropped > 1)} that made no sense")
-        write_whole(self._file(file), "".join(map(line, rows)))
-
-    def _append(self, file, row):
-        with open(self._file(file), "a", newline="") as lines:
-            lines.write(line(row))
-
-    def _event(self, step, reconstruction, kl, seconds, beta):
-        with self.events.as_default(step=int(step)):
-            tf.summary.scalar("loss_reconstruction", float(reconstruction))
-            tf.summary.scalar("loss_vae", float(beta) * float(kl))
-            tf.summary.scalar("beta", float(beta))
+        return rows
 
     def add(self, step, reconstruction, kl, beta):
         """A row: the mean losses, in nats per image, since the row before, and beta at its end."""
-        seconds = self.seconds_before + time.perf_counter() - self.started
-        row = loss_words(step, reconstruction, kl, seconds, beta)
-        self._append("losses.csv", row)
-        self._event(*row)
+        row = step, reconstruction, kl, round(time.perf_counter() - self.started, 1), beta
+        tables.append(self._file("losses.csv"), row)
+        self.waiting.append(row)
 
-    def report(self, step, model, flags):
+    def flush(self):
+        """Write the events of the rows so far. (With a checkpoint: of a run that is killed and resumed no step is then
+        told twice.)"""
+        for step, reconstruction, kl, _, beta in self.waiting:
+            with self.events.as_default(step=step):
+                tf.summary.scalar("loss_reconstruction", reconstruction)
+                tf.summary.scalar("loss_vae", beta * kl)
+                tf.summary.scalar("beta", beta)
+        self.events.flush()
+        self.waiting = []
+
+    def report(self, step, model, data, flags):
         """The first image of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
-        seed = (flags.seed, int(seeds.Purpose.REPORT), 0)  # the same trajectory at every report
-        positions = ball_generator.simulate([seed], flags.num_balls, flags.batch_size, flags.friction)[0]
-        images = ball_generator.render(positions)
-        mean, log_variance = model.encode(images)
-        generated = tf.sigmoid(model.decode(mean[:1]))
-        for file, image in ("real_balls.jpg", images), ("generated_balls.jpg", generated):
-            image = np.uint8(np.round(image[0].numpy() * 255))
-            if not device.import_cv2().imwrite(self._file(file), image):
+        seed = flags.seed, int(Purpose.REPORT), 0  # the same trajectory at every report
+        image = data.render(data.simulate([seed], 1)[0])
+        generated = tf.sigmoid(model.decode(model.encode(image)[0]))
+        for file, pixels in (f"real_{flags.data_set}.jpg", image), (f"generated_{flags.data_set}.jpg", generated):
+            if not device.import_cv2().imwrite(self._file(file), np.uint8(np.round(pixels[0].numpy() * 255))):
                 raise OSError(f"{self._file(file)} cannot be written")
-        stddev = np.sort(np.mean(np.exp(log_variance.numpy() / 2), axis=0))
-        self._append("stddev.csv", stddev_words(step, *stddev))
+        tables.append(self._file("stddev.csv"), [step, *np.sort(average_stddev(model.encode, data))])
         try:
             self._draw_stddev()
         except Exception as error:  # whatever it is: a plot never ends a training
@@ -113,7 +96,7 @@ class Records:
 
     def _draw_stddev(self):
         """stddev.csv as a plot: one line a report, the later the darker."""
-        rows, _ = read_stddev(self.path)
+        rows, _ = tables.read(self._file("stddev.csv"))
         with process.default_style():
             figure = Figure(figsize=(7, 4.5), layout="constrained")
             axes = figure.add_subplot()
@@ -124,30 +107,3 @@ class Records:
             axes.set(xlabel="latent, sorted", ylabel="average posterior stddev", ylim=(0, None))
             axes.legend()
             figure.savefig(self._file("stddev.png"), format="png", dpi=100)
-
-
-def line(words):
-    return ",".join(words) + "\n"
-
-
-def loss_words(step, reconstruction, kl, seconds, beta):
-    """A row of losses.csv."""
-    return [str(step), f"{reconstruction:.6g}", f"{kl:.6g}", f"{seconds:.1f}", f"{beta:.6g}"]
-
-
-def stddev_words(step, *stddev):
-    """A row of stddev.csv."""
-    return [str(step), *(f"{value:.4f}" for value in stddev)]
-
-
-def event_steps(file):
-    """The steps that a TensorBoard file tells of, as far as it can be read."""
-    steps = []
-    try:
-        for record in tf.data.TFRecordDataset(file).as_numpy_iterator():
-            event = event_pb2.Event.FromString(record)
-            if event.HasField("summary"):
-                steps.append(event.step)
-    except tf.errors.OpError:
-        pass  # the end was not written, or is damaged: TensorBoard reads no further either
-    return steps

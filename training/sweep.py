@@ -1,6 +1,7 @@
 """Train a sweep of experiments, several at a time, and draw every figure. ./run hands over to this.
 
-    ./run                         2016's 18: every model x {1, 2} balls x 3 betas, 100,000 steps each
+    ./run                         2016's 18: three models x {1, 2} balls x 3 betas, 100,000 steps each
+    ./run --data_set=shapes       the paper's: its network and fully_connected x 3 betas, on 2D shapes
     ./run --model=conv --beta=4   other models, balls or betas; any flag of the experiment may be given more than once
     ./run --max_step=200          every other flag of main.py goes to all runs
     ./run --figures=F             where the figures go
@@ -10,8 +11,7 @@
     sbatch --array=0-17 run       the same as a Slurm array, each task its own experiment
 
 Stopped at any moment, the same command resumes. PYTHON=python3 uses that Python as it is; otherwise .venv is made.
-JOBS=n trains n at a time. CUDA_VISIBLE_DEVICES=0,2 takes these GPUs, and an empty one none. Relative paths start at the
-project's folder.
+JOBS=n trains n at a time. CUDA_VISIBLE_DEVICES=0,2 takes these GPUs, and an empty one none.
 
 Exit codes: 0 all trained and drawn, 1 something failed, 2 refused as asked, 128 + n stopped by signal n.
 """
@@ -24,26 +24,25 @@ import subprocess
 import sys
 import time
 
-import main
-from architecture import MODELS
-from training import jobs, process, progress
-from training.device import import_cv2, visible_gpus
-from training.flags import Flag, boolean, name, parse, parse_known, parser_of, path, whole
+from training import device, jobs, process, progress
+from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, parser_of, path
 from training.folder import check_writable, locate
 
-BALLS, BETAS = (1, 2), (0.1, 0.5, 1.0)
-SWEEP = {"model": tuple(MODELS), "num_balls": BALLS, "beta": BETAS}
+SWEEPS = {  # by data set: the values of flags of the experiment
+    "balls": {"model": ("fully_connected", "conv", "all_conv"), "num_balls": (1, 2), "beta": (0.1, 0.5, 1.0)},
+    "shapes": {"model": ("paper", "fully_connected"), "beta": (4.0, 1.0, 0.0)},
+}
 FLAGS = (
-    *main.FLAGS,
-    Flag("figures", path, "./figures", "folder of the figures", False),
-    Flag("task", whole(0), None, "train the experiment of this number alone", False),
+    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures", False),
+    Flag("task", integer(0), None, "train the experiment of this number alone", False),
     Flag("list", boolean, False, "print the commands and train nothing", False),
+    Flag("sweep", boolean, True, "what makes main.py a sweep", False),
 )
 
 
-def names():
-    """The names of 2016's 18 experiments (more, with a model more), in the order of the sweep."""
-    return [name(flags_of(experiment), main.FLAGS) for experiment in product(SWEEP)]
+def names(table):
+    """The names of 2016's 18 experiments, in the order of the sweep."""
+    return [name(parse(None, table, words_of(experiment)), table) for experiment in product(SWEEPS["balls"])]
 
 
 def product(lists):
@@ -55,48 +54,57 @@ def words_of(experiment):
     return [f"--{flag}" if value is True else f"--{flag}={value}" for flag, value in experiment.items()]
 
 
-def flags_of(experiment, words=()):
-    """The flags of an experiment, or a refusal."""
-    return parse(None, main.FLAGS, [*words_of(experiment), *words])
-
-
-def parse_sweep(words):
+def parse_sweep(table, words):
     """The sweep's own flags, and its experiments: flag -> value each. A flag that is part of the experiment may have
     several values; of the same experiment twice, one is left."""
-    parser = parser_of(__doc__, FLAGS, action="append", default=None)
-    flags = parse_known(parser, FLAGS, words)
-    lists = {**SWEEP, **{row.name: dict.fromkeys(getattr(flags, row.name)) for row in FLAGS
-                         if row.experiment and getattr(flags, row.name)}}
-    return flags, product(lists)
+    whole = (*table, *FLAGS)
+    flags = parse_known(parser_of(__doc__, whole, action="append"), whole, words)
+    given = {row.name: dict.fromkeys(getattr(flags, row.name)) for row in table
+             if row.experiment and getattr(flags, row.name)}
+    data_sets = given.pop("data_set", {"balls": None})
+    experiments = [{"model": experiment.pop("model", "conv"), **({"data_set": key} if key != "balls" else {}), **experiment}
+                   for key in data_sets for experiment in product({**SWEEPS.get(key, {}), **given})]
+    return flags, experiments
 
 
-def rest_of(flags):
+def rest_of(flags, table):
     """The words of a command line for main.py that are no part of the experiment: those that were given."""
-    return words_of({row.name: getattr(flags, row.name) for row in main.FLAGS
-                     if not row.experiment and getattr(flags, row.name) != row.default})
+    return words_of({row.name: getattr(flags, row.name) for row in table
+                     if not row.experiment and getattr(flags, row.name) is not None})
+
+
+def number(said, word):
+    """A whole number that an environment variable gives, or a refusal."""
+    try:
+        return integer(1 if said == "JOBS" else 0)(word)
+    except argparse.ArgumentTypeError as error:
+        process.refuse(f"{said}: {error}")
 
 
 def jobs_and_threads(count, gpus):
     """How many of `count` trainings run at a time, and how many threads each has: on CPUs one-threaded ones waste
     least; of GPUs each is shared by three, which a single one leaves idle. JOBS decides otherwise."""
-    cores = len(os.sched_getaffinity(0))
+    cores = device.cores()
     at_a_time = 3 * len(gpus) if gpus else cores
     if os.environ.get("JOBS"):
-        try:
-            at_a_time = whole(1)(os.environ["JOBS"])
-        except argparse.ArgumentTypeError as error:
-            process.refuse(f"JOBS: {error}")
+        at_a_time = number("JOBS", os.environ["JOBS"])
     at_a_time = min(at_a_time, count)
     return at_a_time, max(1, cores // at_a_time)
 
 
-def trainings_of(experiments, rest):
+def python(*words):
+    """A command line of this Python, as it is: cut off from the user's settings where this one is."""
+    return [sys.executable, *["-E", "-s"] * sys.flags.ignore_environment, *words]
+
+
+def trainings_of(experiments, rest, table):
     """The trainings of experiments; rest: words that go to all of them."""
     trainings = []
     for experiment in experiments:
-        flags = flags_of(experiment, rest)
-        command = [sys.executable, "main.py", *words_of(experiment), *rest]
-        trainings.append(jobs.Training(flags, name(flags, main.FLAGS), locate(flags, main.FLAGS), command))
+        words = [*words_of(experiment), *rest]
+        flags = parse(None, table, words)
+        command = python(os.path.join(process.ROOT, "main.py"), *words)
+        trainings.append(jobs.Training(flags, name(flags, table), locate(flags, table), command))
     if len({training.name for training in trainings}) < len(trainings):
         process.refuse("two of these experiments have one name; give them a --train_dir each, in two sweeps")
     return trainings
@@ -104,8 +112,8 @@ def trainings_of(experiments, rest):
 
 def draw(flags, stopped):
     """Draw what there is, in one process. Returns what failed, a line each."""
-    command = [sys.executable, "-m", "analysis.draw", f"--train_dir={flags.train_dir}", f"--figures={flags.figures}"]
-    child = subprocess.Popen(command, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
+    command = python("-m", "analysis.draw", *words_of({"train_dir": flags.train_dir, "figures": flags.figures}))
+    child = subprocess.Popen(command, cwd=process.ROOT, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
     while child.poll() is None:
         if stopped:
             child.terminate()
@@ -114,39 +122,55 @@ def draw(flags, stopped):
     return [f"drawing failed, exit code {code}"] if code and not (stopped and (code < 0 or code > 128)) else []
 
 
-def run(words=None):
-    """Do what a command line asks for; words: by default this process's. Returns the exit code."""
-    os.chdir(process.ROOT)
-    flags, experiments = parse_sweep(words)
-    task = task_of(flags, len(experiments))
-    gpus, cores = visible_gpus(), len(os.sched_getaffinity(0))
+def task_of(flags, count):
+    """The number of the one experiment to train, of --task or of a Slurm array; None without."""
+    task, said = flags.task, "--task"
+    if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
+        said = "SLURM_ARRAY_TASK_ID"
+        task = number(said, os.environ[said])
+    if task is not None and task >= count:
+        process.refuse(f"{said}: {task} is not a number from 0 to {count - 1}")
+    return task, f"{said}={task}"
+
+
+def main(table, words=None):
+    """Do what a command line asks for. table: of main.py's flags; words: by default this process's. Returns the exit
+    code."""
+    sys.argv[0] = "run"
+    flags, experiments = parse_sweep(table, words)
+    flags.restart = bool(flags.restart)
+    task, said = task_of(flags, len(experiments))
+    if flags.restart and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
+        progress.say("run: Slurm has requeued this task (SLURM_RESTART_COUNT): it resumes, without --restart")
+        flags.restart = None
+    gpus = device.visible_gpus()
     at_a_time, threads = jobs_and_threads(len(experiments), gpus)
     if task is not None:
-        threads = os.environ.get("SLURM_CPUS_PER_TASK", cores)
-    rest = rest_of(flags)
+        threads = os.environ.get("SLURM_CPUS_PER_TASK", device.cores())
+    rest = rest_of(flags, table)
     if not gpus and not flags.threads and not flags.list:
         rest.append(f"--threads={threads}")
-    trainings = trainings_of(experiments, rest)
+    trainings = trainings_of(experiments, rest, table)
     if flags.list:
         print("\n".join(shlex.join(training.command) for training in trainings))
         return 0
 
-    try:
-        import_cv2()
-    except ImportError as error:
-        process.refuse(str(error))
+    device.check_cv2()
     if gpus:  # those that TensorFlow does not find end here, before anything starts
-        finds = "import sys; from training import device; sys.exit(0 if device.load_tensorflow() else 2)"
-        code = subprocess.run([sys.executable, "-c", finds]).returncode
+        code = subprocess.run(python("-m", "training.device"), cwd=process.ROOT).returncode
         if code:
             return code if code > 0 else 1
     if task is not None:  # this process becomes the training, and gets its signals
+        progress.say(f"run: {said}: trains {trainings[task].name} alone, and draws nothing")
         os.execv(sys.executable, trainings[task].command)
+    flags.train_dir, flags.figures = flags.train_dir or TRAIN_DIR, flags.figures or FLAGS[0].default
     check_writable(flags.figures)
 
     with process.stops() as stopped:
-        where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{threads} of {cores} cores each"
-        progress.say(f"run: {len(trainings)} experiments, {at_a_time} at a time, on {where}")
+        where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{threads} of {device.cores()} cores each"
+        chosen = [f"{word}={os.environ[word]}" for word in ("JOBS", "CUDA_VISIBLE_DEVICES") if word in os.environ]
+        progress.say(f"run: {len(trainings)} experiments, {at_a_time} at a time, on {where}"
+                     + f" ({', '.join(chosen)})" * bool(chosen))
         jobs.train(trainings, at_a_time, gpus, stopped)
         failed = [*filter(None, (training.failure(stopped) for training in trainings))]
         failed += [] if stopped else draw(flags, stopped)
@@ -158,25 +182,3 @@ def run(words=None):
     if not failed:
         progress.say("run: all trained and drawn")
     return 1 if failed else 0
-
-
-def task_of(flags, count):
-    """The number of the one experiment to train, of --task or of a Slurm array; None without. A task that Slurm has
-    requeued keeps what it has trained."""
-    task, said = flags.task, "--task"
-    if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
-        said = "SLURM_ARRAY_TASK_ID"
-        try:
-            task = whole(0)(os.environ[said])
-        except argparse.ArgumentTypeError as error:
-            process.refuse(f"{said}: {error}")
-    if task is not None and task >= count:
-        process.refuse(f"{said}: {task} is not a number from 0 to {count - 1}")
-    if os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
-        flags.restart = False
-    return task
-
-
-if __name__ == "__main__":
-    sys.argv[0] = "run"
-    sys.exit(process.run(run))

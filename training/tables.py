@@ -1,47 +1,65 @@
-"""The tables that a training writes as CSV, read whatever is in them.
+"""The tables that a training writes as CSV: a header, then a row a step, read whatever is in them.
 
-    rows, dropped = read_losses(path)
+    rows, dropped = read(file)
 """
 import math
 import os
-import re
 
 import numpy as np
 
-LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; runs of an older form have no beta
+from training.folder import write_whole
+
+LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; nats per image
 
 
-def read_rows(path, widths):
+def read(file):
     """Rows of numbers below the header of a CSV file, and how many lines were dropped since they make no sense: another
-    number of columns than one of widths, no finite numbers, a step that is no whole number or not above the one before.
-    A last line without its end, as a kill leaves it, is dropped and not counted. No file: no rows."""
-    if not os.path.exists(path):
+    number of columns than the header, no finite numbers, a step that is no whole number or not above the one before. A
+    last line without its end, as a kill leaves it, is dropped and not counted. No file: no rows."""
+    if not os.path.exists(file):
         return [], 0
-    with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        *lines, last = file.read().split("\n")
-    rows, dropped = [], 0 if re.fullmatch(r"[\w,.+-]*", last) else 1
-    for number, line in enumerate(lines):
+    with open(file, encoding="utf-8", errors="replace", newline="") as content:
+        header, *lines = content.read().split("\n")
+    rows, dropped = [], 0
+    for line in lines[:-1]:
         try:
             row = [float(word) for word in line.split(",")]
         except ValueError:
             row = []
-        good = len(row) in widths and all(map(math.isfinite, row)) and row[0] == int(row[0]) and row[0] >= 0
+        good = len(row) == len(header.split(",")) and all(map(math.isfinite, row)) and row[0] == int(row[0]) >= 0
         if good and (not rows or row[0] > rows[-1][0]):
             rows.append([int(row[0]), *row[1:]])
-        elif number:  # the header comes first, unless it was lost
+        else:
             dropped += 1
     return rows, dropped
 
 
 def read_losses(folder):
-    """The rows of a run's losses.csv, and the number of lines dropped. A row is step, reconstruction, kl, seconds and,
-    but in old ones, beta; see read_rows."""
-    return read_rows(os.path.join(folder, "losses.csv"), (len(LOSSES) - 1, len(LOSSES)))
+    """The rows of a run's losses.csv."""
+    return read(os.path.join(folder, "losses.csv"))[0]
 
 
-def read_stddev(folder):
-    """As `read_losses`, of stddev.csv. A row is step and every latent's stddev."""
-    return read_rows(os.path.join(folder, "stddev.csv"), range(2, 1_000_000))
+def words_of(row):
+    """A row as words: step, then numbers of six digits."""
+    return [str(row[0]), *(f"{value:.6g}" for value in row[1:])]
+
+
+def line(words):
+    return ",".join(words) + "\n"
+
+
+def start(file, header, step):
+    """Write a table anew with the rows that it has up to a step: of a run that is resumed there. Returns these rows, and
+    the number of lines dropped."""
+    rows, dropped = read(file)
+    rows = [row for row in rows if row[0] <= step]
+    write_whole(file, "".join(map(line, [header, *map(words_of, rows)])))
+    return rows, dropped
+
+
+def append(file, row):
+    with open(file, "a", encoding="utf-8", newline="") as lines:
+        lines.write(line(words_of(row)))
 
 
 def weights(rows):
@@ -57,5 +75,5 @@ def mean_losses(rows, first, last):
 
 def last_step(folder):
     """The last step that a run's losses.csv tells of; 0 where it tells of none."""
-    rows, _ = read_losses(folder)
+    rows = read_losses(folder)
     return rows[-1][0] if rows else 0
