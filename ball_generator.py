@@ -49,6 +49,11 @@ class Balls:
         return f"{NUMBER[self.num_balls]} ball{'s' * (self.num_balls > 1)}" + ", friction" * self.friction
 
     @property
+    def picture(self):
+        """2016's name of a picture of them, behind real_."""
+        return f"balls_{NUMBER[self.num_balls]}_balls" + "_friction" * self.friction
+
+    @property
     def state_shape(self):
         return self.num_balls, 2
 

@@ -2,104 +2,112 @@
 
     python create_beta_images.py --train_dir=./checkpoints/train_store --figures=figures
 
-writes beta_<model>_<data set>.png: a row a beta; in it the three latents of lowest average stddev, each as its response
-map (one ball) and as the image that it edits, going through the range that it takes. Of several seeds, the first is
-shown. what_beta_does.png is the same of conv on one ball, at a few betas, with up to six active latents. And for every
-run of one ball that kept 20 checkpoints or more (main.py --keep=1000), code_<run>.gif: its response maps as they come
-to be.
+writes what_beta_does_<model>_<data set>.png: a row a beta or variant; in it the means of up to four active latents over
+the data set's first view, and the image while the first two go through the ranges that they take.
+two_latents_<model>_<data set>.png: images decoded over a grid of the two most active latents, beta constant beside
+annealed. Of several seeds, the first is shown. And for every run that kept 20 checkpoints or more (main.py --keep=1000),
+code_<run>.gif: its response maps as they come to be.
 """
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
-
-# isort: split
-
 import numpy as np
 
-from analysis import animation, maps, plotting, runs, scores
-from training import checkpoints
-from training.loader import NONE_ACTIVE
+from analysis import animation, map_sheets, maps, plotting, runs
+from training import checkpoints, process
+from training.latents import NONE_ACTIVE
 from training.progress import say
 
-LATENTS, VALUES = 3, 5
-KEPT = 20  # checkpoints from which on a run has an animation
-OVERVIEW, MAPS = (0.1, 1, 8, 32), 6  # betas of conv on one ball, and latents, that what_beta_does.png shows
+MAPS, MOVED, VALUES = 4, 2, 5  # latents as maps, latents that go through their range, and images of that
+KEPT = 20   # checkpoints from which on a run has an animation
+ROWS = 9    # of a figure
+GRID = 7    # images a side
 
 
-def rows_of(run):
-    """The most active latents of a run: (latent, stddev, response map or None, images [values, 32, 32]) each."""
+def latents_of(run):
+    """The most active latents of a run, their response maps, and images while each goes through its range."""
     latents = run.vae.active[:MAPS]
     if not len(latents):
-        return []
-    mean, _ = scores.code_of(run.vae)
-    responses = [None] * len(latents)
-    if run.flags.num_balls == 1:
-        responses = maps.response_maps(run.vae, latents)["ball"]
-    low, high = maps.ranges(run.vae, latents).T
-    images = maps.traverse(run.vae, mean[0], latents, np.linspace(low, high, VALUES, axis=1))
-    return list(zip(latents, run.vae.stddev[latents], responses, images, strict=True))
+        return latents, [], []
+    moved = latents[:MOVED]
+    values = np.linspace(*maps.ranges(run.vae, moved).T, VALUES, axis=1)
+    return (latents, maps.response_map(run.vae, run.data.views[0], latents),
+            maps.traverse(run.vae, maps.bases(run.vae, moved), moved, values))
 
 
-def draw(title, lines):
-    """lines: (label, rows_of a run) each."""
-    with_maps = any(response is not None for _, rows in lines for _, _, response, _ in rows)
-    group = with_maps + VALUES  # columns of a latent
-    tiles = plotting.Tiles(title, len(lines), ([1] * group + [-0.3]) * LATENTS, 0.72, 2, 0.35, 0.75)
-    limit = max([maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows if response is not None],
-                default=1)
-    for line, (label, rows) in enumerate(lines):
-        tiles.label(line, label)
-        if not rows:
-            tiles.write(line, 0, 0, 0.5, NONE_ACTIVE, va="center", fontsize=10)
-        for number, (latent, stddev, response, images) in enumerate(rows):
-            first = number * group
-            tiles.write(line, first, 0, -0.06, f"{maps.symbol(latent)}, stddev {stddev:.2f}", fontsize=9)
-            if response is not None:
-                tiles.show(line, first, maps.centred(response)[0], (-limit, limit), maps.colours())
-            for tile, image in enumerate(images, first + with_maps):
-                tiles.show(line, tile, image)
+def draw(title, rows):
+    """rows: (run, latents_of it) each."""
+    tiles = plotting.Tiles(title, len(rows), [1] * MAPS + ([-0.3] + [1] * VALUES) * MOVED, 0.62, 2.0, 0.26, 0.8)
+    limit = max(maps.centred(responses)[1] for _, (latents, responses, _) in rows if len(latents))
+    for row, (run, (latents, responses, images)) in enumerate(rows):
+        label = f"β = {run.flags.beta:g}" + f",\n{plotting.wrapped(run.variant, 22)}" * bool(run.variant)
+        tiles.label(row, label, 9)
+        if not len(latents):
+            tiles.write(row, 0, 0, 0.5, NONE_ACTIVE.split(":")[0], va="center", fontsize=9)
+        for tile, (latent, response) in enumerate(zip(latents, responses, strict=True)):
+            tiles.show(row, tile, maps.centred(response)[0], (-limit, limit), map_sheets.colours())
+            tiles.write(row, tile, 0.5, -0.05, plotting.symbol(latent), ha="center", fontsize=8)
+        for place, moving in enumerate(images):
+            for tile, image in enumerate(moving, MAPS + place * VALUES):
+                tiles.show(row, tile, image)
+            tiles.write(row, MAPS + place * VALUES, 0, -0.05, f"{plotting.symbol(latents[place])}: low to high",
+                        fontsize=8)
+    tiles.write(0, 0, 0, -0.35, "each active latent's mean", fontsize=10)
+    tiles.write(0, MAPS, 0, -0.35, "the image while a latent goes through its range", fontsize=10)
     return tiles.figure
 
 
-def draw_overview(title, lines):
-    """lines: (label, rows_of a run) each."""
-    tiles = plotting.Tiles(title, len(lines), [1] * MAPS + [-0.3] + [1] * VALUES, 1, 2.2, 0.12, 0.75)
-    limit = max(maps.centred(response)[1] for _, rows in lines for _, _, response, _ in rows)
-    for line, (label, rows) in enumerate(lines):
-        tiles.label(line, label, 13)
-        for tile, (_, _, response, _) in enumerate(rows):
-            tiles.show(line, tile, maps.centred(response)[0], (-limit, limit), maps.colours())
-        for tile, image in enumerate(rows[0][-1], MAPS):
-            tiles.show(line, tile, image)
-    tiles.write(0, 0, 0, -0.1, "each active latent's mean over the ball's position", fontsize=12)
-    tiles.write(0, MAPS, 0, -0.1, "the first of them, going through its range", fontsize=12)
-    return tiles.figure
+def draw_grids(title, grids):
+    """grids: (label, a run's two latents, images [GRID, GRID, rows, columns]) each, side by side."""
+    side, gap = 4.0, 0.5
+    figure, axes = plotting.sheet(title, len(grids) * (side + gap) + 0.3, side + 1.15)
+    for number, (label, (a, b), images) in enumerate(grids):
+        left, top = 0.5 + number * (side + gap), 0.75
+        mosaic = np.pad(images, [(0, 0), (0, 0), (0, 1), (0, 1)], constant_values=1)
+        mosaic = mosaic.transpose(0, 2, 1, 3).reshape(GRID * mosaic.shape[2], -1)
+        axes.imshow(mosaic, "gray", vmin=0, vmax=1, aspect="auto", extent=(left, left + side, top + side, top))
+        axes.text(left + side / 2, top - 0.08, plotting.wrapped(label, 60), ha="center", va="bottom", fontsize=10)
+        axes.text(left + side / 2, top + side + 0.08, f"{plotting.symbol(a)}: low to high", ha="center", va="top",
+                  fontsize=9)
+        axes.text(left - 0.08, top + side / 2, f"{plotting.symbol(b)}: low to high", ha="right", va="center", fontsize=9,
+                  rotation=90)
+    return figure
 
 
-def draw_all(flags):
-    found = [(run,) for run in runs.runs_of(flags.train_dir) if run.vae]
-    for (data, model), rows in runs.groups(found, lambda run: (run.data_set, run.flags.model)).items():
-        shown = [mine[0][0] for mine in runs.groups(rows, lambda run: (run.variant, run.flags.beta)).values()]
-        shown.sort(key=lambda run: (run.variant, run.flags.beta))
-        lines = {run.name: (f"β = {run.flags.beta:g}" + bool(run.variant) * f",\n{plotting.wrapped(run.variant, 20)}",
-                            rows_of(run)) for run in runs.progress(shown, f"beta_{model}_{data}")}
-        title = f"What β does: {model}, {plotting.data_set(shown[0].flags)}, the {LATENTS} most active latents"
-        plotting.save(draw(title, [(label, most[:LATENTS]) for label, most in lines.values()]),
-                      os.path.join(flags.figures, f"beta_{model}_{data}.png"), shown)
-        if (data, model) == ("one_ball", "conv"):
-            wanted = [run for run in shown if run.variant or run.flags.beta in OVERVIEW]
-            chosen = [run for run in wanted if lines[run.name][1]]
-            if chosen:
-                plotting.save(draw_overview("What β does: conv, one ball", [lines[run.name] for run in chosen]),
-                              os.path.join(flags.figures, "what_beta_does.png"), chosen)
-            elif wanted:
-                say(f"no what_beta_does.png: {NONE_ACTIVE}")
-    for run, in found:
-        if len(checkpoints.steps(run.path)) >= KEPT and run.flags.num_balls == 1 and len(run.vae.active):
-            frames = animation.grow(run, checkpoints.whole(run.path, run.step))
-            animation.save(frames, os.path.join(flags.figures, f"code_{run.name}.gif"), 100)
+def compared(mine):
+    """Two runs to hold side by side: an annealed one and, before it, one of the same final beta that was constant; else
+    those of the lowest and the highest constant beta."""
+    alive = [run for run in mine if run.numbers["stddev"]["active"] > 1]
+    plain = sorted((run for run in alive if not run.variant), key=lambda run: run.flags.beta)
+    for run in alive:
+        same = [other for other in plain if run.annealed and other.flags.beta == run.flags.beta]
+        if same:
+            return [same[0], run]
+    return [plain[0], plain[-1]] if len({run.flags.beta for run in plain}) > 1 else alive[:1]
+
+
+def draw_all(found, figures):
+    found = [run for run in runs.measured([run for run in found if run.has_weights], "stddev")]
+    for (key, model), mine in runs.groups(found, lambda run: (run.data.key, run.flags.model)).items():
+        words = f"{model}, {mine[0].data.words}"
+        firsts = [group[0] for group in runs.groups(sorted(mine, key=lambda run: (run.variant, run.flags.beta)), lambda run: (
+            run.variant, run.flags.beta)).values()]
+        chosen = [firsts[i] for i in np.unique(np.linspace(0, len(firsts) - 1, ROWS).astype(int))]
+        rows = runs.each(chosen, f"what_beta_does_{model}_{key}", latents_of)
+        if any(len(latents) for _, (latents, *_) in rows):
+            some = f", {len(rows)} of {len(firsts)} settings" * (len(rows) < len(firsts))
+            plotting.save(draw(f"What β does: {words}{some}", rows),
+                          os.path.join(figures, f"what_beta_does_{model}_{key}.png"), [run for run, _ in rows])
+        else:
+            say(f"no what_beta_does_{model}_{key}.png: {NONE_ACTIVE}")
+        grids = runs.each(compared(mine), f"two_latents_{model}_{key}", lambda run: (
+            f"β = {run.flags.beta:g}, {run.variant or 'constant'}", run.vae.active[:2], run.vae.grid(*run.vae.active[:2], GRID)))
+        if grids:
+            plotting.save(draw_grids(f"Images decoded over two latents: {words}", [grid for _, grid in grids]),
+                          os.path.join(figures, f"two_latents_{model}_{key}.png"), [run for run, _ in grids])
+    kept = [run for run in found if len(checkpoints.steps(run.path)) >= KEPT and run.numbers["stddev"]["active"]]
+    runs.each(kept, "animations", lambda run: animation.save(
+        animation.grow(run), os.path.join(figures, f"code_{run.name}.gif"), 100))
     return bool(found)
 
 

@@ -4,48 +4,29 @@
 
 writes heat_map_<run>.png for every run: one image's z, in which the ten latents of lowest average stddev, lowest on
 top, are each set to -3, -1.5, 0, 1.5 and 3 while the others are kept, decoded. Rows of latents that are not active are
-pale. heat_map.json: how many rows change the image. And real_balls_one_balls.jpg, real_balls_two_balls.jpg.
+pale. And real_balls_one_balls.jpg, real_balls_two_balls.jpg (of another data set, real_<data set>.jpg).
 """
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
-
-# isort: split
-
 import numpy as np
 
-import architecture
-import ball_generator
 from analysis import maps, plotting, runs
-from training import device, loader, progress
-from training.seeds import Evaluation, Purpose
+from analysis.measure import VALUES, edit
+from training import device, process, progress
+from training.seeds import Evaluation
 
-VALUES = (-3, -1.5, 0, 1.5, 3)
-ROWS = 10
-FRAMES = 128          # of the trajectory that stddevs are averaged over; its first image is the one edited
-TILE, GAP = 96, 16    # sides of a tile, three dots a pixel of 32, and of the space between two, in dots
+TILE, GAP = 96, 16    # sides of a tile and of the space between two, in dots
 LEFT, RIGHT, TOP, BOTTOM = 150, 24, 140, 40  # margins, in dots
 DPI = 150
 PALE = 0.25           # what is left of the contrast of a row whose latent is not active
 
 
-def edit(vae):
-    """The latents of lowest average stddev and those stddevs, the code of the first image, and images of it edited:
-    [rows], [rows], [latents], [rows, values, 32, 32] in [0, 1]."""
-    mean, stddev = vae.encode_positions(loader.trajectory(vae.flags.num_balls, vae.flags.friction, FRAMES))
-    average = stddev.mean(axis=0)
-    latents = np.argsort(average)[:ROWS]
-    z = mean[0] + architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy() * stddev[0]
-    return latents, average[latents], z, maps.traverse(vae, z, latents, np.tile(VALUES, (len(latents), 1)))
-
-
 def draw(title, latents, stddev, images, unchanged, values, ranges, active):
-    """A grid of images [rows, values, 32, 32], all on one grey scale from 0 to 1.
+    """A grid of images [rows, values, rows, columns], all on one grey scale from 0 to 1.
 
-    unchanged: the image that is edited, [32, 32], and values: of its latents, [rows]. ranges: that the latents take,
-    [rows, 2]. active: [rows]; the others are pale.
+    unchanged: the image that is edited, and values: of its latents, [rows]. ranges: that the latents take, [rows, 2].
+    active: [rows]; the others are pale.
     """
     (rows, columns), step = images.shape[:2], TILE + GAP
     width, height = LEFT + columns * step - GAP + RIGHT, TOP + rows * step - GAP + BOTTOM
@@ -79,40 +60,38 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
         write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
     for row, (latent, spread) in enumerate(zip(latents, stddev, strict=True)):
         colour, y = "black" if active[row] else "0.6", TOP + row * step + TILE
-        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  {maps.symbol(latent)}", ha="right", color=colour)
+        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  {plotting.symbol(latent)}", ha="right", color=colour)
         if active[row]:
             lines.plot(place(ranges[row]), (y + GAP / 2, y + GAP / 2), color="0.6", linewidth=2, solid_capstyle="butt")
             lines.plot(place(values[row]), y + GAP / 2, "o", color="black", markersize=3.5)
     write(LEFT - 12, TOP - 2, "mean stddev", fontsize=7, ha="right", va="bottom")
-    write(width / 2, height - 14, "below a row: the range that the latent takes (grey), and its value in the unchanged "
-          "image (dot)", fontsize=6.5)
+    below = "below a row: the range that the latent takes (grey), and its value in the unchanged image (dot)"
+    write(width / 2, height - 14, below if any(active) else plotting.ON_PLATEAU, fontsize=6.5)
     return figure
 
 
-def draw_samples(figures):
-    """One sample image of each data set, enlarged 8 times."""
-    for num_balls in 1, 2:
-        positions = ball_generator.simulate([Evaluation.STDDEV.seed], num_balls, frames=1)[0, 0]
-        image = np.uint8(np.round(ball_generator.render(positions).numpy() * 255)).repeat(8, axis=0).repeat(8, axis=1)
-        path = f"{figures}/real_balls_{runs.NUMBER[num_balls]}_balls.jpg"
-        if not device.import_cv2().imwrite(path, image):
-            raise OSError(f"{path} cannot be written")
-        progress.say(path)
+def draw_sample(data, path):
+    """A sample image of a data set, enlarged to 256 pixels a side."""
+    image = data.render(data.simulate([Evaluation.STDDEV.seed], 1)[0, 0]).numpy()
+    image = np.uint8(np.round(image * 255)).repeat(256 // len(image), axis=0).repeat(256 // len(image), axis=1)
+    if not device.import_cv2().imwrite(path, image):
+        raise OSError(f"{path} cannot be written")
+    progress.say(path)
 
 
-def look_at(flags, run):
-    """Draw a run's heat map, and return in how many of its rows some pixel changes by more than a quarter."""
-    latents, stddev, z, images = edit(run.vae)
-    figure = draw(plotting.title_of(run), latents, stddev, images, run.vae.decode(z[None])[0], z[latents],
-                  maps.ranges(run.vae, latents), np.isin(latents, run.vae.active))
-    plotting.save(figure, os.path.join(flags.figures, f"heat_map_{run.name}.png"), [run], DPI)
-    return {"rows_that_change": int((np.ptp(images, axis=1).max(axis=(1, 2)) > 0.25).sum())}
+def draw_run(figures, run):
+    vae = run.vae
+    latents, z, images = edit(vae)
+    figure = draw(plotting.title_of(run), latents, vae.stddev[latents], images, vae.decode(z[None])[0], z[latents],
+                  maps.ranges(vae, latents), np.isin(latents, vae.active))
+    plotting.save(figure, os.path.join(figures, f"heat_map_{run.name}.png"), [run], DPI)
 
 
-def draw_all(flags):
-    device.load_tensorflow()
-    draw_samples(flags.figures)
-    return bool(runs.measure_all(flags, "heat_map.json", lambda run: look_at(flags, run)))
+def draw_all(found, figures):
+    device.set_up()
+    for data in {run.data: None for run in found}:
+        draw_sample(data, os.path.join(figures, f"real_{data.picture}.jpg"))
+    return bool(runs.each([run for run in found if run.has_weights], "heat maps", lambda run: draw_run(figures, run)))
 
 
 main = plotting.script(__doc__, draw_all)

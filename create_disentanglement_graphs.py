@@ -1,105 +1,159 @@
-"""What each latent encodes: images and numbers, from positions that the generator knows.
+"""What each latent encodes: images and numbers, from states that the generator knows.
 
     python create_disentanglement_graphs.py --train_dir=./checkpoints/train_store --figures=figures
 
-writes for every run response_map_<run>.png (the active latents' means as functions of where the balls are) and
-traversal_<run>.gif (every active latent going through the range it takes); disentanglement.json (the metrics of
-analysis/metrics.py over 10,000 random positions) and one_ball_disentanglement.png, two_ball_disentanglement.png.
+writes for every run response_map_<run>.png (the active latents' means over the data set's views: where the balls are) and
+traversal_<run>.gif (every active latent going through the range it takes); for every data set
+<data set>_disentanglement.png: the metrics of analysis/metrics.py against beta, of the runs of its own sweep;
+..._betas_disentanglement.png, of runs at other betas, too; and <data set>_settings.png: of every model and setting, such
+as annealed runs, a dot a seed.
 """
 import os
 import sys
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # under PYTHONSAFEPATH too
-from training import process  # first: with it, Ctrl-C is a stop, and NumPy computes with one thread
-
-# isort: split
-
 import numpy as np
 from matplotlib.lines import Line2D
 
-import ball_generator
-from analysis import animation, maps, plotting, runs, scores
+from analysis import animation, map_sheets, maps, plotting, runs
+from analysis.measure import UNTRAINED
 from analysis.metrics import METRICS
-from training.loader import NONE_ACTIVE
+from training import process
+from training.latents import NONE_ACTIVE
 from training.progress import say
 
 MAPS = 10   # latents in a response map
 TILES = 18  # latents in an animation
 BAND = (0.01, 0.1)  # of beta * latents / pixels: where the paper found its best codes
-PIXELS = np.prod(ball_generator.IMAGE_SHAPE)
 
 
-def draw_scores(title, measured):
-    """The scores that have a panel, against beta: one colour a model, a line through the means over its seeds, a dot
-    for each, a cross where no latent is active, dotted what it reaches untrained, and above the panel a bar over the
-    paper's best betas for so many latents; in grey, what needs no network. measured: (run, its object of
-    disentanglement.json) each."""
-    handles = {}
-    panels = [key for key, metric in METRICS.items() if metric.limits and any(key in row[1] for row in measured)]
+def score(run, key):
+    return np.mean(run.scores[key])
+
+
+def draw_scores(shown):
+    """The scores that have a panel, against beta: a marker a run, a cross where no latent is active, dotted what a model
+    reaches untrained; above a panel, a bar over the paper's best betas for so many latents; in grey, what needs no
+    network."""
+    panels = [key for key, metric in METRICS.items() if metric.limits and all(key in run.scores for run in shown)]
     rows = -(-len(panels) // 2)
-    figure = plotting.figure(figsize=(10, 4 * rows + 0.9))
-    for key, axis in zip(panels, figure.subplots(rows, 2, squeeze=False).flat, strict=False):
-        shown = [row for row in measured if key in row[1]]  # numbers kept from before a metric lack it
-        others = {what: np.mean(other[key]) for _, numbers in shown for what, other in numbers["others"].items()
-                  if what != scores.UNTRAINED and key in other}
-        for rank, (what, value) in enumerate(sorted(others.items(), key=lambda other: other[1])):
-            axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-            axis.annotate(plotting.wrapped(what, 12), (1, value), (3, 0), xycoords=("axes fraction", "data"),
-                          textcoords="offset points", va=("top", "bottom")[rank % 2], fontsize=9, color="0.4")
-        for number, ((model, variant), mine) in enumerate(plotting.series(shown).items()):
-            alive = [row for row in mine if row[1]["active_latents"]]
-            handles[model, variant] = plotting.draw_line(axis, mine[0][0], alive, key, None, number)
-            for beta in {run.flags.beta for run, numbers in mine if not numbers["active_latents"]}:
-                axis.plot(beta * plotting.aside(number), 0.03, "x", color=plotting.colour_of(model),
-                          transform=axis.get_xaxis_transform())
-            if not variant:
-                axis.axhline(np.mean([np.mean(numbers["others"][scores.UNTRAINED][key]) for _, numbers in mine]),
-                             color=plotting.colour_of(model), linestyle=":", linewidth=1.4)
-        axis.set_ylim(METRICS[key].limits)
-        axis.set_title(METRICS[key].title, fontsize=12, pad=18)
-        plotting.beta_axis(axis, measured)
+    figure = plotting.figure(figsize=(9, 3.4 * rows + 0.6))
+    axes = figure.subplots(rows, 2, squeeze=False).flat
+    handles = []
+    for key, axis in zip(panels, axes, strict=False):
+        draw_baselines(axis, shown, key)
+        alive = [run for run in shown if run.numbers["stddev"]["active"]]
+        handles = plotting.against_beta(axis, alive, lambda run, key=key: score(run, key))
+        published = runs.published(key, shown[0].data)
+        for model, by_beta in published.items():
+            axis.plot([float(beta) for beta in by_beta], by_beta.values(), "s", markersize=8,
+                      color=plotting.colour_of(model), markerfacecolor="none")
         for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
-            band = np.clip(np.array(BAND) * PIXELS / mine[0][1]["latents"], *axis.get_xlim())
-            axis.plot(band, [1.015 + 0.015 * number] * 2, linewidth=3, color=plotting.colour_of(model), clip_on=False,
-                      solid_capstyle="butt", transform=axis.get_xaxis_transform())
+            colour = plotting.colour_of(model)
+            for run in mine:
+                if run not in alive:
+                    axis.plot(run.flags.beta * plotting.aside(number), 0.06, "x", color=colour,
+                              transform=axis.get_xaxis_transform())
+            axis.axhline(np.mean([np.mean(run.scores["others"][UNTRAINED][key]) for run in mine]), color=colour,
+                         linestyle=":", linewidth=1.4)
+        plotting.beta_axis(axis, shown)
+        draw_bands(axis, shown)
+        axis.set_ylim(METRICS[key].limits)
+        axis.set_title(METRICS[key].title, fontsize=11, pad=16)
         axis.grid(alpha=0.25)
     for axis in figure.axes[len(panels):]:
-        axis.set_visible(False)
-    if not all(numbers["active_latents"] for _, numbers in measured):
-        handles["x"] = Line2D([], [], color="0.3", marker="x", linestyle="none", label="no latent is active")
-    if any(not run.variant for run, _ in measured):
-        handles[scores.UNTRAINED] = Line2D([], [], color="0.3", linestyle=":", label=scores.UNTRAINED)
-    handles[BAND] = Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·"
-                           f"latents/pixels from {BAND[0]:g} to {BAND[1]:g}")
-    figure.suptitle(title, fontsize=12)
-    plotting.legend(figure, list(handles.values()), 2)
+        axis.remove()
+    handles += [Line2D([], [], color="0.3", linestyle=":", label=UNTRAINED),
+                Line2D([], [], color="0.3", linewidth=3, label="the paper's best betas: β·latents/pixels from "
+                       f"{BAND[0]:g} to {BAND[1]:g}")]
+    if not all(run.numbers["stddev"]["active"] for run in shown):
+        handles.append(Line2D([], [], color="0.3", marker="x", linestyle="none", label="no latent is active"))
+    if runs.published("change_accuracy", shown[0].data):
+        handles.append(Line2D([], [], color="0.3", marker="s", markerfacecolor="none", linestyle="none",
+                              label="the paper's"))
+    figure.suptitle(f"Does one latent encode one factor?\n{plotting.caption(shown)}", fontsize=11)
+    plotting.legend(figure, handles, 2)
     return figure
 
 
-def look_at(flags, run):
-    """Draw a run's maps and animation, and return its numbers."""
-    active = run.vae.active
-    if len(active):
-        shown = active[:MAPS]
-        title = (plotting.wrapped(f"What each active latent encodes: {plotting.title_of(run)}", 95)
-                 + f"\n{len(active)} active latents"
-                 + f", the {MAPS} of lowest stddev" * (len(active) > MAPS)
-                 + "; below the stddev, how much of the latent's variance follows each factor")
-        figure = maps.draw_maps(title, maps.response_maps(run.vae, shown), maps.texts_of(run.vae, shown))
-        plotting.save(figure, os.path.join(flags.figures, f"response_map_{run.name}.png"), [run], dpi=110)
-        animation.save(animation.animate(run.vae, active[:TILES]),
-                       os.path.join(flags.figures, f"traversal_{run.name}.gif"), 60)
-    else:
+def draw_baselines(axis, shown, key):
+    """Grey lines at the scores of what needs no network."""
+    others = {what: np.mean(numbers[key]) for what, numbers in shown[0].scores["others"].items()
+              if what != UNTRAINED and key in numbers}
+    for rank, (what, value) in enumerate(sorted(others.items(), key=lambda other: other[1])):
+        axis.axhline(value, color="0.6", linewidth=1, zorder=1)
+        axis.annotate(plotting.wrapped(what, 12), (1, value), (3, 0), xycoords=("axes fraction", "data"),
+                      textcoords="offset points", va=("top", "bottom")[rank % 2], fontsize=8, color="0.4")
+
+
+def draw_bands(axis, shown):
+    """Above a panel, the betas in the paper's best band, a bar a model."""
+    for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
+        latents = len(mine[0].numbers["stddev"]["sorted"])
+        band = np.clip(np.array(BAND) * np.prod(mine[0].data.image_shape) / latents, *axis.get_xlim())
+        axis.plot(band, [1.015 + 0.015 * number] * 2, linewidth=3, color=plotting.colour_of(model), clip_on=False,
+                  solid_capstyle="butt", transform=axis.get_xaxis_transform())
+
+
+def draw_settings(shown):
+    """The scores and the loss of every setting: a row each, a dot a run, a bar at the median of three or more."""
+    floor = shown[0].numbers["reconstruction"]["entropy"]
+    panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
+              if all(key in run.scores for run in shown)}
+    panels[f"loss above {floor:.2f} (nats per image)"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
+    rows = len({setting(run) for run in shown})
+    figure = plotting.figure(figsize=(2.1 * len(panels) + 2.6, 0.42 * rows + 1.4))
+    for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
+                                    strict=True):
+        plotting.strips(axis, shown, value, setting)
+        axis.set_title(plotting.wrapped(title, 24), fontsize=9)
+        if "loss" in title:
+            axis.set_xscale("log")
+            plotting.plain_ticks(axis.xaxis)
+        else:
+            axis.set_xlim(-0.03, 1.05)
+    figure.suptitle(f"Every setting, a dot a seed\n{plotting.caption(shown)}", fontsize=11)
+    return figure
+
+
+def setting(run):
+    return f"{plotting.setting_of(run)}, β {run.flags.beta:g}"
+
+
+def draw_run(figures, run):
+    """A run's maps and its animation."""
+    vae, active = run.vae, run.vae.active
+    if not len(active):
         say(f"{run.name}: {NONE_ACTIVE}. Its scores are 0, its accuracy is chance")
-    return scores.measure(run)
+        return
+    latents = active[:MAPS]
+    title = (plotting.wrapped(f"What each active latent encodes: {plotting.title_of(run)}", 95)
+             + f"\n{len(active)} active latents" + f", the {MAPS} of lowest stddev" * (len(active) > MAPS)
+             + "; below the stddev, how much of the latent's variance follows each factor")
+    texts = [text_of(numbers) for numbers in run.numbers["active_latents"]["list"][:MAPS]]
+    figure = map_sheets.draw(title, run.data, maps.response_maps(vae, latents), texts)
+    plotting.save(figure, os.path.join(figures, f"response_map_{run.name}.png"), [run], dpi=110)
+    animation.save(animation.animate(vae, active[:TILES]), os.path.join(figures, f"traversal_{run.name}.gif"), 60)
 
 
-def draw_all(flags):
-    measured = runs.measure_all(flags, "disentanglement.json", lambda run: look_at(flags, run))
-    for data, rows in runs.groups(measured, lambda run: run.data_set).items():
-        plotting.save(draw_scores(f"Does one latent encode one factor? {plotting.title(rows)}", rows),
-                      os.path.join(flags.figures, f"{data}_disentanglement.png"), [run for run, _ in rows])
-    return bool(measured)
+def text_of(numbers):
+    """Over a latent's map: what it is, and the share of its variance that follows each factor."""
+    parts = [f"{name} {share:.0%}" for name, share in numbers["explained"].items()]
+    lines = [", ".join(parts[i:i + 2]) for i in range(0, len(parts), 2)]
+    return "\n".join([f"{plotting.symbol(numbers['latent'])}: stddev {numbers['stddev']:.2f}, "
+                      f"KL {numbers['kl']:.1f} nats", *lines])
+
+
+def draw_all(found, figures):
+    runs.each([run for run in found if run.has_weights], "response maps", lambda run: draw_run(figures, run))
+    found = runs.measured(found, "scores", "stddev", "reconstruction")
+    for name, shown in runs.by_beta(found):
+        plotting.save(draw_scores(shown), os.path.join(figures, f"{name}_disentanglement.png"), shown)
+    for key, mine in runs.groups(found, lambda run: run.data.key).items():
+        varied = {(run.flags.model, run.flags.beta) for run in mine if run.variant}
+        shown = [run for run in mine if (run.flags.model, run.flags.beta) in varied]
+        if shown:
+            plotting.save(draw_settings(shown), os.path.join(figures, f"{key}_settings.png"), shown)
+    return bool(found)
 
 
 main = plotting.script(__doc__, draw_all)

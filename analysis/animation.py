@@ -3,15 +3,17 @@
     frames = animate(vae, latents)
     save(frames, "figures/traversal_<run>.gif", milliseconds=60)
 """
+import contextlib
+
 import numpy as np
 from matplotlib import font_manager
 from PIL import Image, ImageDraw, ImageFont
 
 from analysis import maps
-from analysis.scores import code_of
-from training import checkpoints, tables
+from analysis.map_sheets import colours
+from analysis.plotting import symbol
+from training import checkpoints
 from training.folder import replacing
-from training.loader import TrainedVAE
 from training.progress import say
 
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
@@ -26,13 +28,12 @@ def font_of(size):
 
 
 def animate(vae, latents):
-    """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in
-    the first image of the sample. Above a tile stand latent and stddev, and a bar that shows where in its range it
-    is. There and back."""
-    mean, stddev = code_of(vae)
+    """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in an
+    image that it changes. Above a tile stand latent and stddev, and a bar that shows where in its range it is. There and
+    back."""
     low, high = maps.ranges(vae, latents).T
     place = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2                       # 0 to 1
-    images = maps.traverse(vae, mean[0], latents, low[:, None] + (high - low)[:, None] * place)
+    images = maps.traverse(vae, maps.bases(vae, latents), latents, low[:, None] + (high - low)[:, None] * place)
     tiles = np.uint8(np.round(images * 255)).repeat(TILE // images.shape[2], axis=2).repeat(TILE // images.shape[3],
                                                                                             axis=3)
     columns = min(COLUMNS, len(latents))
@@ -42,7 +43,7 @@ def animate(vae, latents):
     corners = [(tile % columns * (TILE + GAP), tile // columns * (TILE + LINE)) for tile in range(len(latents))]
     draw = ImageDraw.Draw(empty)
     for latent, (left, top) in zip(latents, corners, strict=True):
-        text = f"{maps.symbol(latent)}  stddev {stddev[:, latent].mean():.2f}"
+        text = f"{symbol(latent)}  stddev {vae.stddev[latent]:.2f}"
         draw.text((left + 2, top + 2), text, fill=0, font=font)
         draw.line((left, top + LINE - 6, left + TILE - 1, top + LINE - 6), fill=170)
     frames = []
@@ -56,30 +57,30 @@ def animate(vae, latents):
     return frames + frames[-2:0:-1]
 
 
-def grow(run, prefixes):
-    """Frames, coloured images in NumPy: the response maps of the latents that are active at the end, at some of a run's
-    checkpoints, from just before one of them does something. prefixes: step -> prefix."""
-    latents = run.vae.active[:COLUMNS]
-    betas = {row[0]: row[4] for row in tables.read_losses(run.path)[0] if len(row) > 4}
-    vae = TrainedVAE(checkpoints.new_model(run.flags), run.flags, run.step)  # since run.vae's weights are to stay
-    steps, found = list(prefixes), []
-    for prefix in prefixes.values():
-        checkpoints.read_weights(vae.model, prefix)
-        found.append(maps.over_box(vae.encode_positions(maps.grid_of_positions())[0][:, latents]))
+def grow(run):
+    """Frames, coloured images in NumPy: the response maps of the latents that are active at the end, at the run's
+    checkpoints, from just before one of them does something."""
+    vae, view, latents = run.vae, run.data.views[0], run.vae.active[:COLUMNS]
+    betas = {row[0]: row[4] for row in run.losses}
+    steps, found = [], []
+    for step in reversed(checkpoints.steps(run.path)):
+        with contextlib.suppress(ValueError):  # a damaged one, which makes no frame
+            found.append(maps.response_map(vae.at(checkpoints.read(checkpoints.file_of(run.path, step))), view, latents))
+            steps.append(step)
     maps_of, limit = maps.centred(np.array(found))
-    born = int((np.abs(maps_of) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first frame that is not white
+    born = int((np.abs(np.nan_to_num(maps_of)) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first that is not white
     steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]
-    paint = maps.colours()
-    font = font_of(14)
-    side = MAP * maps.GRID
+    paint, font = colours(), font_of(14)
+    side = MAP * view.cells
     frames = []
     for step, values in zip(steps, maps_of, strict=True):
-        canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, side + LINE), "white")
-        beta = f"   β = {betas.get(step, run.flags.beta):.3g}"
-        ImageDraw.Draw(canvas).text((4, 6), f"step {step:,}{beta}", fill="black", font=font)
-        for place, value in enumerate(values):
+        canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, side + 2 * LINE), "white")
+        draw = ImageDraw.Draw(canvas)
+        draw.text((4, 6), f"step {step:,}   β = {betas.get(step, run.flags.beta):.3g}", fill="black", font=font)
+        for place, (latent, value) in enumerate(zip(latents, values, strict=True)):
             tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(MAP, axis=0).repeat(MAP, axis=1)
-            canvas.paste(Image.fromarray(tile), (place * (side + GAP), LINE))
+            draw.text((place * (side + GAP) + side // 2, LINE + 6), symbol(latent), fill="black", font=font, anchor="ma")
+            canvas.paste(Image.fromarray(tile), (place * (side + GAP), 2 * LINE))
         frames.append(np.array(canvas))
     return frames + frames[-1:] * 10  # a while at the end
 

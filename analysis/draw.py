@@ -2,15 +2,22 @@
 
     python -m analysis.draw --train_dir=./checkpoints/train_store --figures=figures
 """
-import glob
-import importlib
-import os
 import sys
 import traceback
 
+import create_beta_images
+import create_cool_images
+import create_disentanglement_graphs
+import create_error_graph
+import create_reconstruction_images
+import create_stddev_graphs
+import create_training_curves
 from analysis import runs
 from training import process
 from training.progress import say
+
+SCRIPTS = (create_error_graph, create_stddev_graphs, create_training_curves, create_disentanglement_graphs,
+           create_cool_images, create_beta_images, create_reconstruction_images)
 
 
 def main(words=None):
@@ -19,15 +26,14 @@ def main(words=None):
     if not runs.runs_of(flags.train_dir):
         return 1
     failed = []
-    for path in sorted(glob.glob(os.path.join(glob.escape(process.ROOT), "create_*.py"))):
-        name = os.path.basename(path).removesuffix(".py")
+    for script in SCRIPTS:
         try:
-            code = importlib.import_module(name).main([f"--train_dir={flags.train_dir}", f"--figures={flags.figures}"])
+            code = script.main([*(f"--train_dir={place}" for place in flags.train_dir), f"--figures={flags.figures}"])
         except Exception:  # whatever it is: the others are drawn
             traceback.print_exc()
             code = 1
         if code:
-            failed.append(name)
+            failed.append(script.__name__)
     if failed:
         say(f"not drawn: {', '.join(failed)}", sys.stderr)
     return 1 if failed else 0

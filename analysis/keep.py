@@ -1,13 +1,11 @@
 """Keep the results of finished runs without the bulk of their folders.
 
-    python -m analysis.keep --train_dir=./checkpoints/train_store --figures=figures
+    python -m analysis.keep --train_dir=./checkpoints/train_store
 
-once the figures are drawn, writes a folder for every finished run, under --kept, which the plot scripts and `load` read
-as any other: flags.json, losses.csv, and the weights alone where they are small and the seed is 0 (or where --weights
-names the run), else numbers.json: what the JSON files among the figures hold of the run.
+writes a folder for every finished run, under --kept, which the plot scripts and `load` read as any other: flags.json,
+losses.csv, numbers.json (measured now, if it was not yet), and the weights alone, without the optimizer's state, where
+they are small and the seed is 0, or where --weights names the run; in float16, where --half names it.
 """
-import glob
-import json
 import os
 import shutil
 import sys
@@ -15,67 +13,57 @@ import sys
 import numpy as np
 
 from analysis import runs
-from training import checkpoints, folder, loader, process, tables
+from training import checkpoints, folder, process
 from training.flags import Flag, path
+from training.process import ROOT
 from training.progress import say
 
+
+def names(word):
+    return word.split(",")
+
+
 FLAGS = (
-    *runs.FLAGS,
-    Flag("kept", path, "./checkpoints/pretrained/train_store", "prefix of the folders to write"),
-    Flag("weights", lambda word: word.split(","), None, "names of more runs, with commas between, to keep weights of"),
+    runs.FLAGS[0],
+    Flag("kept", path, os.path.join(ROOT, "checkpoints", "pretrained", "train_store"), "prefix of the folders to write"),
+    Flag("weights", names, [], "names of more runs, with commas between, to keep weights of"),
+    Flag("half", names, [], "of these, those to keep in float16"),
 )
 SMALL = 1_000_000  # bytes of weights
 
 
-def keep(place, kept, numbers, always):
-    """Write the folder `kept` from the run's folder `place`. numbers: file among the figures -> the run's object there.
-    always: whether to keep the weights whatever their size and the run's seed."""
-    vae = loader.load(place)
-    size = 4 * sum(np.prod(variable.shape) for variable in vae.model.variables)
-    os.makedirs(kept, exist_ok=True)
-    folder.write_flags(kept, folder.read_flags(place))
-    shutil.copy(os.path.join(place, "losses.csv"), kept)
-    if always or size < SMALL and vae.flags.seed == 0:
-        checkpoints.save(checkpoints.parts(vae.model), kept, vae.step)
-        stays = f"ckpt-{vae.step}.", "checkpoint"
-    else:
-        folder.write_whole(os.path.join(kept, folder.NUMBERS), json.dumps(numbers, indent=1) + "\n")
-        stays = folder.NUMBERS
-    for file in os.listdir(kept):  # of a run kept before
-        if file.startswith((folder.NUMBERS, "ckpt-", "checkpoint")) and not file.startswith(stays):
-            os.remove(os.path.join(kept, file))
-    say(kept)
+def keep(run, place, always, half):
+    """Write the folder `place` of a run. always: whether to keep the weights whatever their size and the run's seed;
+    half: whether in float16."""
+    step, values = checkpoints.newest(run.path)
+    if run.step < run.flags.max_step or values is None:
+        raise ValueError(f"it is at step {run.step} of {run.flags.max_step}")
+    numbers = run.numbers
+    weights = {name: value for name, value in values.items() if not name.startswith("optimizer/")}
+    size = sum(value.nbytes for value in weights.values())
+    os.makedirs(place, exist_ok=True)
+    for file in "flags.json", "losses.csv", folder.NUMBERS:
+        shutil.copy(os.path.join(run.path, file), place)
+    if always or size < SMALL and run.flags.seed == 0:
+        with folder.replacing(checkpoints.file_of(place, step)) as new, open(new, "wb") as file:
+            np.savez(file, **{name: value.astype(np.float16 if half else value.dtype) for name, value in weights.items()})
+    say(f"{place}: {', '.join(numbers)}")
 
 
 def main(words=None):
     """Returns 0 if all that was asked for was kept."""
-    flags = runs.parse_flags(__doc__, words, FLAGS)
-    for place in folder.find(flags.train_dir):
-        if os.path.realpath(place) == os.path.realpath(flags.kept + place[len(flags.train_dir):]):
-            process.refuse(f"--kept: {place} is there already, whole")
-    drawn = {os.path.basename(file): runs.read_numbers(flags.figures, os.path.basename(file))
-             for file in sorted(glob.glob(os.path.join(glob.escape(flags.figures), "*.json")))}
-    for file in runs.MEASURED:
-        if file not in drawn:
-            process.refuse(f"--figures: {flags.figures} has no {file}; the create_*.py write it")
-    wanted, code = set(flags.weights or ()), 0
-    for place in folder.find(flags.train_dir):
-        try:
-            run = folder.read_flags(place)
-            name, step = folder.name_of(place, run), tables.last_step(place)
-            wanted.discard(name)
-            if step < run.max_step:
-                raise ValueError(f"it is at step {step} of {run.max_step}")
-            if not all(name in drawn[file] and drawn[file][name]["step"] == step for file in runs.MEASURED):
-                raise ValueError("the figures do not show it as it is now; draw them first")
-            keep(place, f"{flags.kept}_{name}", {file: found[name] for file, found in drawn.items() if name in found},
-                 name in (flags.weights or ()))
-        except (ValueError, OSError) as error:
-            say(f"left out {place}: {error}", sys.stderr)
-            code = 1
-    if wanted:
-        process.refuse(f"--weights: there is no run {', '.join(sorted(wanted))}")
-    return code
+    flags = runs.parse(__doc__, FLAGS, words)
+    found = {run.name: run for run in runs.runs_of(flags.train_dir)}
+    unknown = {*flags.weights, *flags.half} - found.keys()
+    if unknown:
+        process.refuse(f"--weights: there is no run {', '.join(sorted(unknown))}")
+    places = {name: f"{flags.kept}_{name}" for name in found}
+    for name, run in found.items():
+        if os.path.realpath(run.path) == os.path.realpath(places[name]):
+            process.refuse(f"--kept: {run.path} is there already, whole")
+    kept = runs.each(list(found.values()), "keeping", lambda run: keep(
+        run, places[run.name], run.name in {*flags.weights, *flags.half}, run.name in flags.half))
+    return 0 if len(kept) == len(found) else 1
 
 
 if __name__ == "__main__":

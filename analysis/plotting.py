@@ -2,7 +2,6 @@
 
     main = script(__doc__, draw_all)
 """
-import collections
 import os
 import re
 import textwrap
@@ -22,6 +21,8 @@ from training.process import default_style
 from training.progress import say
 
 OTHER_COLOUR = "0.4"  # of a model that is no more among MODELS
+SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+ON_PLATEAU = "no latent is active yet in any of them: these runs are still on the plateau, or have collapsed"
 
 
 def colour_of(model):
@@ -32,6 +33,11 @@ def colour_of_beta(beta):
     """The same in every figure: dark blue for 0.1, red for 40, along the logarithm."""
     place = np.clip(np.log(max(beta, 1e-9) / 0.1) / np.log(40 / 0.1), 0, 1)
     return 0.8 * np.array(colormaps["turbo"](0.05 + 0.9 * place)[:3])  # darker: its green is hard to see on white
+
+
+def symbol(latent):
+    """A latent's name in figures: z₇."""
+    return "z" + str(latent).translate(SUBSCRIPTS)
 
 
 def figure(**kwargs):
@@ -83,11 +89,6 @@ class Tiles:
         self.write(row, 0, -0.12, 0.5, text, ha="right", va="center", fontsize=fontsize)
 
 
-def data_set(flags):
-    """A run's data set in words."""
-    return f"{runs.NUMBER[flags.num_balls]} ball{'s' * (flags.num_balls > 1)}" + ", friction" * flags.friction
-
-
 def listed(word, values):
     """What some runs have of a word, as "step 10", "steps 10, 20" or, of more than two, "steps 10 to 30"."""
     values = [f"{value:,}" for value in sorted(set(values))]
@@ -95,45 +96,27 @@ def listed(word, values):
         f"{values[0]} to {values[-1]}" if len(values) > 2 else ", ".join(values))
 
 
-def title(measured):
-    """Of a figure of many runs: data set, steps and seeds of all. measured: (run, numbers) each."""
-    step, seed = (listed(word, [numbers[word] for _, numbers in measured]) for word in ("step", "seed"))
-    seeds = collections.Counter(series_of(run) + (run.flags.beta,) for run, _ in measured).values()
-    return (f"{data_set(measured[0][0].flags)}; {step}; {seed}"
-            + f" ({min(seeds)} to {max(seeds)} a point)" * (min(seeds) < max(seeds)))
+def caption(shown):
+    """Which runs a figure shows: data set, steps, seeds; and what its marks say of them."""
+    text = f"{shown[0].data.words}; {listed('step', [run.step for run in shown])}; " \
+           f"{listed('seed', [run.flags.seed for run in shown])}"
+    return text + "; hollow: not trained to its end" * any(not finished(run) for run in shown)
+
+
+def finished(run):
+    return run.step >= run.flags.max_step
 
 
 def title_of(run):
     """Of a figure of one run."""
     variant = f", {run.variant}" if run.variant else ""
-    return (f"{run.flags.model}, {data_set(run.flags)}, β = {run.flags.beta:g}{variant}, step {run.step:,}, "
+    return (f"{run.flags.model}, {run.data.words}, β = {run.flags.beta:g}{variant}, step {run.step:,}, "
             f"seed {run.flags.seed}")
 
 
-def series_of(run):
-    """The line that a run belongs to in a figure of many: its model, and how it differs besides beta and seed."""
-    return run.flags.model, run.variant
-
-
-def series(measured):
-    """(model, variant) -> its rows."""
-    return runs.groups(measured, series_of)
-
-
-def label_of(model, variant):
-    return f"{model}, {variant}" if variant else model
-
-
-def beta_of(run):
-    """A run's beta, and how the run differs besides, for a legend."""
-    return f"β = {run.flags.beta:g}{', ' * bool(run.variant)}{run.variant}"
-
-
-def symbol_of(run):
-    """A run's marker and line: a diamond and dashes if it is annealed, a triangle if it is another variant."""
-    if not run.variant:
-        return "o", "-"
-    return ("D", (0, (4, 2))) if run.annealed else ("^", "-.")
+def setting_of(run):
+    """A run's model, and how it differs besides beta and seed."""
+    return f"{run.flags.model}, {run.variant}" if run.variant else run.flags.model
 
 
 def wrapped(text, width):
@@ -143,49 +126,76 @@ def wrapped(text, width):
 
 
 def legend(figure, handles, columns):
-    """A legend below a figure's axes, where it hides nothing. handles: with their labels."""
-    figure.legend(handles, [wrapped(handle.get_label(), 44) for handle in handles], loc="outside lower center",
-                  ncols=columns, fontsize=9)
+    """A legend below a figure's axes, where it hides nothing: the figure grows by its height. handles: with their
+    labels."""
+    labels = [wrapped(handle.get_label(), 44) for handle in handles]
+    lines = sum(max(label.count("\n") + 1 for label in labels[row::-(-len(labels) // columns)])
+                for row in range(-(-len(labels) // columns)))
+    figure.set_figheight(figure.get_figheight() + 0.17 * lines + 0.15)
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns, fontsize=9)
 
 
-def draw_line(axes, run, rows, key, error, number):
-    """One line against beta: the mean of `key` over the seeds of each beta (and over factors, where it has them), with
-    a bar of the mean of `error` (None: no bars), and a marker for every seed. run: one of the line's; rows: (run,
-    numbers) of those that it shows; number: of the line, see `aside`. Returns what goes into the legend."""
-    def mean(key, beta):
-        return np.mean([np.mean(numbers[key]) for run, numbers in rows if run.flags.beta == beta])
-
-    model, variant = series_of(run)
-    label, (symbol, dashes) = label_of(model, variant), symbol_of(run)
-    look = {"color": colour_of(model), "linestyle": dashes}
-    marker = {"marker": symbol, "markersize": 5, "markerfacecolor": "none" if variant else None}
-    betas = sorted({run.flags.beta for run, _ in rows})
-    axes.errorbar([beta * aside(number) for beta in betas], [mean(key, beta) for beta in betas],
-                  [mean(error, beta) for beta in betas] if error else None, capsize=3, label=label, **look)
-    axes.plot([run.flags.beta * aside(number) for run, _ in rows], [np.mean(numbers[key]) for _, numbers in rows],
-              linestyle="none", color=look["color"], **marker)
-    return Line2D([], [], label=label, **look, **marker)
+def against_beta(axes, shown, value, error=None):
+    """A point for each run at its beta, a colour a model, hollow where it is not trained to its end; a line through the
+    medians over the seeds, between betas that have several. value, error: of a run. Returns handles for the legend."""
+    handles, by_model = [], runs.groups(shown, lambda run: run.flags.model)
+    for number, (model, mine) in enumerate(by_model.items()):
+        look, place = {"color": colour_of(model)}, aside(number)
+        for run in mine:
+            axes.errorbar(run.flags.beta * place, value(run), error(run) if error else None, marker="o", markersize=5,
+                          markerfacecolor=None if finished(run) else "white", capsize=3, linewidth=1, **look)
+        points = {beta: [value(run) for run in group]
+                  for beta, group in sorted(runs.groups(mine, lambda run: run.flags.beta).items())}
+        for (low, some), (high, others) in zip(points.items(), list(points.items())[1:], strict=False):
+            if len(some) > 1 and len(others) > 1:
+                axes.plot([low * place, high * place], [np.median(some), np.median(others)], **look)
+        handles.append(Line2D([], [], label=model, marker="o", markersize=5, **look))
+    return handles
 
 
 def aside(number):
-    """What the markers' betas of a line are multiplied by, so that they hide no other's."""
+    """What the markers' betas of a model are multiplied by, so that they hide no other's."""
     return 1 + 0.02 * ((number + 1) // 2) * (-1) ** number
 
 
-def beta_axis(axes, measured):
-    """An x axis of beta: on a log scale once it spans more than a decade, and never narrower than a factor of two."""
-    betas = sorted({run.flags.beta for run, _ in measured})
+def beta_axis(axes, shown):
+    """An x axis of beta: on a log scale once it spans more than a decade, and never narrower than a factor of two; with
+    as many of the betas written on it as there is room for."""
+    betas = sorted({run.flags.beta for run in shown})
     if betas[0] > 0 and betas[-1] > 10 * betas[0]:
         axes.set_xscale("log")
         axes.set_xlim(betas[0] / 1.3, betas[-1] * 1.3)
-    elif len(betas) == 1:
-        axes.set_xlim(betas[0] / 2, max(betas[0] * 1.5, 0.1))
+        place = np.log
     else:
-        margin = 0.06 * (betas[-1] - betas[0])
+        margin = 0.06 * (betas[-1] - betas[0]) or max(betas[0] / 2, 0.05)
         axes.set_xlim(betas[0] - margin, betas[-1] + margin)
-    axes.set_xticks(betas, [f"{beta:g}" for beta in betas])
+        place = float
+    ticks = betas[:1]
+    for beta in betas[1:]:
+        if place(beta) - place(ticks[-1]) > (place(betas[-1]) - place(betas[0])) / 14:
+            ticks.append(beta)
+    axes.set_xticks(ticks, [f"{beta:g}" for beta in ticks])
     axes.minorticks_off()
     axes.set_xlabel("β")
+
+
+def strips(axes, shown, value, names):
+    """A row for each setting, a dot for each run in it at its value, hollow where it is not trained to its end, and a bar
+    at the median. names: run -> setting. Rows are as tall however many there are."""
+    rows = runs.groups(shown, names)
+    for place, mine in enumerate(rows.values()):
+        values = [value(run) for run in mine]
+        colour = colour_of(mine[0].flags.model)
+        for run, number in zip(mine, values, strict=True):
+            axes.plot(number, place, "o", markersize=5, color=colour, alpha=0.8,
+                      markerfacecolor=None if finished(run) else "white")
+        if len(mine) > 2:
+            axes.plot([np.median(values)] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2)
+    axes.set(ylim=(len(rows) - 0.5, -0.5))
+    axes.set_yticks(range(len(rows)), [wrapped(name, 34) for name in rows], fontsize=9)
+    axes.grid(alpha=0.25, axis="x")
+    for place in range(len(rows)):
+        axes.axhline(place, color="0.9", linewidth=0.8, zorder=0)
 
 
 def plain_ticks(axis):
@@ -205,12 +215,14 @@ def save(fig, path, shown, dpi=150):
 
 
 def script(description, draw):
-    """The main of a plot script, (words) -> exit code. draw: flags -> whether there was something to draw; it is called
-    in matplotlib's own style, whatever the user's is."""
+    """The main of a plot script, (words) -> exit code. draw: (runs, folder of figures) -> whether there was something
+    to draw; it is called in matplotlib's own style, whatever the user's is."""
     def main(words=None):
         began = time.perf_counter()
+        flags = runs.parse_flags(description, words)
         with default_style():
-            drawn = draw(runs.parse_flags(description, words))
+            found = runs.runs_of(flags.train_dir)
+            drawn = bool(found) and draw(found, flags.figures)
         say(f"{os.path.basename(draw.__code__.co_filename)}: {time.perf_counter() - began:.0f} s")
         return 0 if drawn else 1
     return main

@@ -2,73 +2,104 @@
 
     flags = parse_flags(__doc__)
     for run in runs_of(flags.train_dir): ...
-    measured = measure_all(flags, "stddev.json", measure)
+    for run in each(runs, "drawing"): ...      with a bar; one that fails is named and left out
 """
-import dataclasses
 import functools
 import json
 import math
 import os
-import re
 import sys
-from types import SimpleNamespace
 
 from tqdm import tqdm
 
+from analysis import loader, measure
 from architecture import MODELS
-from training import checkpoints, folder, loader, tables
+from training import checkpoints, device, folder, tables
+from training.data_sets import data_set_of
 from training.flags import TRAIN_DIR, Flag, parse, path
-from training.process import ROOT, refuse
+from training.process import ROOT, first_line
 from training.progress import say
+from training.sweep import SWEEPS
 
 FLAGS = (
-    Flag("train_dir", path, TRAIN_DIR, "prefix of the run folders, as main.py's"),
-    Flag("figures", path, "./figures", "folder of the figures"),
+    Flag("train_dir", path, [TRAIN_DIR], "prefix of the run folders, as main.py's, or a folder of runs, or a run's own; "
+         "may be given more than once", many=True),
+    Flag("figures", path, os.path.join(ROOT, "figures"), "folder of the figures"),
 )
-NUMBER = ("no", "one", "two", "three", "four", "five", "six")
-MEASURED = "reconstruction_loss.json", "stddev.json", "disentanglement.json"  # files that show every run
 PUBLISHED = os.path.join(ROOT, "analysis", "published_results.json")
 
 
-@dataclasses.dataclass
 class Run:
-    """A run to draw. vae: None where it comes without weights; then numbers has what was once measured: file -> what
-    `measure` returned."""
-    name: str
-    path: str
-    flags: SimpleNamespace
-    step: int
-    vae: loader.TrainedVAE | None
-    numbers: dict
+    """A run to draw: its flags.json and its step are read at once; its network when somebody asks for it, and what is
+    measured of it as well, from its folder where it was measured before. Raises ValueError, with a sentence, where the
+    folder is none, or has neither checkpoint nor numbers."""
 
-    @property
-    def variant(self):
-        """The flags of the experiment that are not at their defaults, in words, beside model, data set, beta and
-        seed."""
-        rest = self.name.partition(f"_beta_{self.flags.beta}")[2].removesuffix(f"_seed_{self.flags.seed}")
-        rest, _, source = rest.partition("_init_from_")
-        words = re.sub(r"(?<=\d) (?=[a-z])", ", ", rest.replace("_friction", "").replace("_", " ").strip())
-        words = re.sub(r"beta start ([^,]+)(, beta steps (\d+))?", lambda found: f"annealed from β {float(found[1]):g}"
-                       + (f" in {int(found[3]):,} steps" if found[3] else ""), words)
-        there = math.isclose(self.beta_now, self.flags.beta, rel_tol=1e-4)
-        return ", ".join(filter(None, [words, source and f"started from {source}",
-                                       "" if there else f"so far to β {self.beta_now:.3g}"]))
+    def __init__(self, place):
+        self.path = place
+        try:
+            self.flags = folder.read_flags(place)
+            steps = checkpoints.steps(place)
+            self.has_weights = bool(steps)
+            self.step = steps[0] if steps else measure.read(place).get("step")
+            if self.step is None:
+                raise ValueError(folder.why_not_loaded(place))
+        except OSError as error:
+            raise ValueError(f"it cannot be read: {error.strerror}") from None
+        self.name, self.data = self.flags.name, data_set_of(self.flags)
 
     @functools.cached_property
-    def beta_now(self):
-        """The weight of the KL term at its last step: where an annealed run ended before beta_steps, not yet beta."""
-        rows = [row for row in tables.read_losses(self.path)[0] if row[0] <= self.step] if self.annealed else []
-        return rows[-1][4] if rows and len(rows[-1]) > 4 else self.flags.beta
+    def vae(self):
+        """The network, at the newest whole checkpoint."""
+        device.set_up()
+        vae = loader.load(self.path)
+        self.step = vae.step
+        return vae
+
+    @functools.cached_property
+    def numbers(self):
+        """What is measured of it; see analysis/measure.py."""
+        return measure.measured(self.path, self.step, (lambda: self.vae) if self.has_weights else None)
+
+    @property
+    def scores(self):
+        return self.numbers["scores"]
+
+    @functools.cached_property
+    def losses(self):
+        """The rows of its losses.csv, up to its step."""
+        return [row for row in tables.read_losses(self.path) if row[0] <= self.step]
 
     @property
     def annealed(self):
         """Whether its beta fell from a beta_start."""
-        return getattr(self.flags, "beta_start", None) is not None
+        return "beta_start" in self.flags.variant
+
+    @functools.cached_property
+    def variant(self):
+        """How it differs from a run of its model, data set, beta and seed with all else at its default, in words."""
+        changed = dict(self.flags.variant)
+        words = []
+        if self.annealed:
+            start, steps = changed.pop("beta_start"), changed.pop("beta_steps", None)
+            words = [f"annealed from β {start:g}" + (f" in {steps:,} steps" if steps else "")]
+        source = changed.pop("init_from", None)
+        words += [f"{key.replace('_', ' ')} {value}" for key, value in changed.items()]
+        words += [f"started from {os.path.basename(source.rstrip('/'))}"] if source else []
+        now = self.losses[-1][4] if self.annealed and self.losses else self.flags.beta
+        if not math.isclose(now, self.flags.beta, rel_tol=1e-4):  # it ended before beta_steps
+            words.append(f"so far to β {now:.3g}")
+        return ", ".join(words)
 
     @property
-    def data_set(self):
-        """Name of the data set, as figures' names start."""
-        return f"{NUMBER[self.flags.num_balls]}_ball" + "_friction" * self.flags.friction
+    def of_sweep(self):
+        """Whether it is of the experiment that its data set is swept with: for balls, 2016's."""
+        sweep = SWEEPS.get(self.flags.data_set, {})
+        return not self.variant and self.flags.model in sweep.get("model", ()) and self.flags.beta in sweep["beta"]
+
+    def published(self, quantity):
+        """The published number of such a run, or None."""
+        return published(quantity, self.data).get(self.flags.model, {}).get(str(self.flags.beta)) \
+            if not self.variant else None
 
 
 def parse_flags(description, words=None, table=FLAGS):
@@ -78,115 +109,96 @@ def parse_flags(description, words=None, table=FLAGS):
     return flags
 
 
-def runs_of(train_dir):
-    """Every run under a prefix: data set by data set, models in their order. Says which folders are left out, and why.
-    A process reads and says it once, as long as the folders stay as they are."""
-    return _runs_of(train_dir, tuple((place, os.stat(place).st_mtime_ns) for place in folder.find(train_dir)))
+def runs_of(train_dirs):
+    """Every run that these --train_dir stand for: data set by data set, models in their order. Says which folders are
+    left out, and why. A process reads and says it once, as long as the folders stay as they are."""
+    places = dict.fromkeys(place for train_dir in train_dirs for place in folder.find(train_dir))
+    found = _runs_of(tuple((place, os.stat(place).st_mtime_ns) for place in places))
+    if not places:
+        say(f"nothing to draw: there is no run at {' nor '.join(train_dirs)}; main.py makes them, and --train_dir is a "
+            "prefix, as main.py's: checkpoints/train_store", sys.stderr)
+    return found
 
 
 @functools.lru_cache(maxsize=1)
-def _runs_of(train_dir, folders):
-    found, without, left_out = [], 0, {}
-    for place, _ in progress(folders, "loading"):
+def _runs_of(places):
+    found, left_out = {}, {}
+    for place, _ in places:
         try:
-            run = read(place)
+            run = Run(place)
+            other = found.setdefault(run.name, run)
+            if other is not run and place.endswith(run.name) > other.path.endswith(run.name):
+                found[run.name], run = run, other  # a copy, or one moved aside, does not stand for the run itself
+            if found[run.name] is not run:
+                left_out.setdefault("it holds the same experiment as another", []).append(run.path)
         except ValueError as error:
-            left_out.setdefault(str(error).removeprefix(f"{place}: "), []).append(place)
-            continue
-        found.append(run)
-        without += run.vae is None
-    found.sort(key=lambda run: (run.data_set, *order_of(run)))
-    for reason, places in left_out.items():
-        say(f"left out {places[0]}{f' and {len(places) - 1} more' * (len(places) > 1)}: {reason}", sys.stderr)
+            left_out.setdefault(str(error), []).append(place)
+    for reason, those in left_out.items():
+        say(f"left out {those[0]}{f' and {len(those) - 1} more' * (len(those) > 1)}: {reason}", sys.stderr)
+    without = sum(not run.has_weights for run in found.values())
     if without:
         say(f"{without} of {len(found)} runs come without weights: graphs show their numbers, images leave them out")
-    if not found and not left_out:
-        say(f"nothing to draw: there is no run under {train_dir}_*" + (
-            "; --train_dir is a prefix, as main.py's: checkpoints/train_store" if os.path.isdir(train_dir) else
-            "; main.py makes them"), sys.stderr)
-    return found
+    return sorted(found.values(), key=order_of)
 
 
 def order_of(run):
-    """What runs on one data set are sorted by: models in their order, plain runs before variants, beta and seed."""
+    """What runs are sorted by: data set, models in their order, plain runs before variants, beta and seed."""
     order, model = list(MODELS), run.flags.model
-    return (order.index(model) if model in order else len(order), model, run.variant, run.flags.beta, run.flags.seed)
+    return (run.data.key, order.index(model) if model in order else len(order), model, run.variant, run.flags.beta,
+            run.flags.seed)
 
 
-def read(path):
-    """The run in a folder. Raises ValueError, with a sentence, where it is none."""
-    numbers = os.path.join(path, folder.NUMBERS)
-    if os.path.exists(numbers) and not checkpoints.steps(path):
+def each(runs, what, function):
+    """(run, what the function makes of it) of every run, with a bar on a terminal. One of which it makes nothing, whatever
+    the reason, is named and left out."""
+    made = []
+    for run in tqdm(runs, desc=what, unit="run", leave=False, disable=None):
         try:
-            flags = folder.read_flags(path)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from None
-        try:
-            with open(numbers) as file:
-                kept = dict(json.load(file))
-            return Run(folder.name_of(path, flags), path, flags, tables.last_step(path), None, kept)
-        except (ValueError, TypeError, OSError, RecursionError) as error:
-            raise ValueError(f"{path}: its {folder.NUMBERS} cannot be read ({error})") from None
-    vae = loader.load(path)
-    return Run(vae.name, path, vae.flags, vae.step, vae, {})
+            made.append((run, function(run)))
+        except Exception as error:  # a single run's fault takes no other along
+            say(f"{what}: left out {run.name}: {type(error).__name__}: {first_line(error)}", sys.stderr)
+    return made
 
 
-def progress(rows, what):
-    """The rows, with a bar on a terminal while they are gone through."""
-    return tqdm(rows, desc=what, unit="run", leave=False, disable=None)
+def measured(runs, *keys):
+    """The runs that have these numbers, all of them finite; says which are left out."""
+    def check(run):
+        missing = [key for key in keys if key not in run.numbers]
+        if missing:
+            raise ValueError(f"its numbers.json has no {missing[0]} as it is measured now, and it has no weights")
+        if any(has_none(run.numbers[key]) for key in keys):
+            raise ValueError("a number of it is not finite")
+    return [run for run, _ in each(runs, "measuring", check)]
 
 
-def measure_all(flags, file, measure):
-    """Measure every run and write the numbers as JSON to the file among the figures.
-
-    measure: a run -> object of numbers. Returns the runs that have numbers, each with them: (run, object).
-    """
-    measured, without = [], 0
-    for run in progress(runs_of(flags.train_dir), file):
-        numbers = measure(run) if run.vae else run.numbers.get(file)
-        if numbers:
-            measured.append((run, {**numbers, "step": run.step, "seed": run.flags.seed}))
-        else:
-            without += 1
-    if without:
-        say(f"{file}: {without} runs without weights have no numbers for it")
-    if measured:
-        path = os.path.join(flags.figures, file)
-        folder.write_whole(path, json.dumps({run.name: numbers for run, numbers in measured}, indent=1) + "\n")
-        say(path)
-    return measured
+def has_none(value):
+    """Whether an object of JSON has a null somewhere."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return value is None or any(map(has_none, inner))
 
 
-def groups(measured, key):
-    """(run, ...) rows by what key makes of a run, in the order of their first."""
+@functools.cache
+def published(quantity, data):
+    """The published numbers of a quantity for a data set: model > beta; empty where there are none."""
+    with open(PUBLISHED, encoding="utf-8") as file:
+        return json.load(file)[quantity]["values"].get(data.published, {})
+
+
+def groups(rows, key):
+    """Rows by what key makes of each, in the order of their first."""
     found = {}
-    for row in measured:
-        found.setdefault(key(row[0]), []).append(row)
+    for row in rows:
+        found.setdefault(key(row), []).append(row)
     return found
 
 
-def published(quantity):
-    """2016's numbers of a quantity: number of balls > model > beta, all strings."""
-    with open(PUBLISHED) as file:
-        return json.load(file)[quantity]["values"]
-
-
-def published_for(quantity, run):
-    """2016's numbers of a quantity for a run's data set: model > beta; none for data sets that 2016 did not have."""
-    return {} if run.flags.friction else published(quantity).get(str(run.flags.num_balls), {})
-
-
-def of_2016(quantity, run):
-    """2016's number of a run, or None."""
-    return published_for(quantity, run).get(run.flags.model, {}).get(str(run.flags.beta))
-
-
-def read_numbers(figures, file):
-    """The object of a JSON file among the figures, or a refusal."""
-    try:
-        with open(os.path.join(figures, file)) as content:
-            return json.load(content)
-    except FileNotFoundError:
-        refuse(f"--figures: {figures} has no {file}; the create_*.py write it")
-    except (ValueError, OSError, RecursionError) as error:
-        refuse(f"--figures: {os.path.join(figures, file)} cannot be read ({error}); the create_*.py write it anew")
+def by_beta(found):
+    """The runs with all but beta and seed at their defaults, as (name, runs) for a graph each: of every data set those
+    that its own sweep trains, as 2016's 18, under its key; and, where there are others, all of them."""
+    for key, mine in groups(found, lambda run: run.data.key).items():
+        plain = [run for run in mine if not run.variant]
+        swept = [run for run in plain if run.of_sweep]
+        if swept:
+            yield key, swept
+        if plain and len(plain) > len(swept):
+            yield f"{key}_betas" if swept else key, plain

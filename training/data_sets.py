@@ -5,6 +5,7 @@
 A new record is a new data set: it trains, is scored and drawn. What one answers:
 
     key, words              in the names of figures, and in their titles
+    picture                 in the name of a picture of it, real_<picture>.jpg
     image_shape             (n, n, channels), n a multiple of 8
     state_shape             of a state, the numbers that an image is rendered from
     constants()             name -> number: a run is not resumed, nor loaded, with others
@@ -21,8 +22,9 @@ A new record is a new data set: it trains, is scored and drawn. What one answers
 import dataclasses
 
 from ball_generator import Balls
+from shape_generator import Shapes
 
-DATA_SETS = {"balls": Balls}
+DATA_SETS = {"balls": Balls, "shapes": Shapes}
 
 
 def flags_of(data_set):

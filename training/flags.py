@@ -29,6 +29,7 @@ class Flag:
     default: or, where it depends on the model, a dict from model to default.
     experiment: whether it is part of what is trained; else of how it is run, and may differ when a run is resumed.
     named: whether it is in every run's name, as 2016's; other flags of the experiment are where not at their default.
+    many: whether it may be given more than once; then its value is a list.
     """
     name: str
     kind: Callable | Container
@@ -36,6 +37,7 @@ class Flag:
     help: str
     experiment: bool = True
     named: bool = False
+    many: bool = False
 
     def default_of(self, model):
         return self.default[model] if isinstance(self.default, dict) else self.default
@@ -92,9 +94,8 @@ class Parser(argparse.ArgumentParser):
         refuse(message.replace("argument ", "", 1))
 
 
-def parser_of(description, table, **changes):
-    """An argparse parser by a table; a flag that is not given is None. changes: what add_argument is told besides, of
-    every flag of the experiment."""
+def parser_of(description, table):
+    """An argparse parser by a table; a flag that is not given is None."""
     parser = Parser(description=description, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter)
     groups = {True: parser, False: parser}
     if any(not row.experiment for row in table):
@@ -105,9 +106,10 @@ def parser_of(description, table, **changes):
             "type": row.kind, "metavar": row.name.upper().split("_")[-1]}
         if row.kind is boolean:
             kinds.update(nargs="?", const=True)
+        if row.many:
+            kinds.update(action="append")
         text = row.help.replace("%", "%%") + f"; default {said(row.default)}"
-        told = {"help": text, **kinds, **(changes if row.experiment else {})}
-        groups[row.experiment].add_argument("--" + row.name, **told)
+        groups[row.experiment].add_argument("--" + row.name, help=text, **kinds)
     return parser
 
 
@@ -115,6 +117,8 @@ def said(default):
     """A default in words."""
     if isinstance(default, dict):
         return ", ".join(f"{value} for {model}" for model, value in default.items())
+    if isinstance(default, list):
+        return ", ".join(map(str, default))
     return "none" if default is None else "off" if default is False else str(default)
 
 

@@ -35,7 +35,7 @@ def first_line(error):
 
 def resumes(flags):
     """How to go on with a training or a sweep that has stopped, in words."""
-    return "the same command " + "without --restart " * flags.restart + "resumes"
+    return "the same command " + "without --restart " * bool(flags.restart) + "resumes"
 
 
 def run(main):

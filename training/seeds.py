@@ -1,7 +1,7 @@
 """What each random number is for. Every seed is (seed, purpose, step), so that a random number is a function of these
 alone: a run that was stopped and resumed draws what an unbroken one draws.
 
-    ball_generator.simulate([(flags.seed, Purpose.TRAJECTORY, step)], ...)
+    data.simulate([(flags.seed, Purpose.TRAJECTORY, step)], ...)
 """
 import enum
 
@@ -20,8 +20,8 @@ class Evaluation(enum.IntEnum):
     """The step of a seed whose purpose is EVALUATION. 0 to 99: the trajectories of the reconstruction loss, and the
     noise with each."""
     STDDEV = 100     # the trajectory that stddevs are averaged over, and whose first image is edited
-    POSITIONS = 101  # that scores are over
-    CHANGES = 102    # pairs of positions that differ in one factor
+    STATES = 101     # that scores are over
+    CHANGES = 102    # pairs of states that differ in one factor
     CODES = 104      # sampled codes whose range a traversal takes
     IMAGES = 105     # the images that are reconstructed
 

@@ -16,6 +16,7 @@ JOBS=n trains n at a time. CUDA_VISIBLE_DEVICES=0,2 takes these GPUs, and an emp
 Exit codes: 0 all trained and drawn, 1 something failed, 2 refused as asked, 128 + n stopped by signal n.
 """
 import argparse
+import dataclasses
 import itertools
 import logging
 import os
@@ -57,8 +58,8 @@ def words_of(experiment):
 def parse_sweep(table, words):
     """The sweep's own flags, and its experiments: flag -> value each. A flag that is part of the experiment may have
     several values; of the same experiment twice, one is left."""
-    whole = (*table, *FLAGS)
-    flags = parse_known(parser_of(__doc__, whole, action="append"), whole, words)
+    whole = (*(dataclasses.replace(row, many=row.experiment) for row in table), *FLAGS)
+    flags = parse_known(parser_of(__doc__, whole), whole, words)
     given = {row.name: dict.fromkeys(getattr(flags, row.name)) for row in table
              if row.experiment and getattr(flags, row.name)}
     data_sets = given.pop("data_set", {"balls": None})
@@ -138,7 +139,6 @@ def main(table, words=None):
     code."""
     sys.argv[0] = "run"
     flags, experiments = parse_sweep(table, words)
-    flags.restart = bool(flags.restart)
     task, said = task_of(flags, len(experiments))
     if flags.restart and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         progress.say("run: Slurm has requeued this task (SLURM_RESTART_COUNT): it resumes, without --restart")

@@ -1,0 +1,172 @@
+"""What is measured of a run, in one place. It stays in the run's folder, numbers.json, with the step.
+
+    numbers = measured(path, step, vae)       vae: () -> the trained model, called only where something is missing
+    numbers["reconstruction"]["loss"]
+
+MEASURES has a row for each object of the file. After a change of what one means, raise its version: it is then measured
+anew; of a run that is kept without weights it is left out.
+"""
+import contextlib
+import dataclasses
+import functools
+import json
+import math
+import os
+from collections.abc import Callable
+
+import numpy as np
+
+import architecture
+from analysis import maps, metrics
+from analysis.samples import FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
+from training.folder import NUMBERS, write_whole
+from training.seeds import Evaluation, Purpose
+
+COMPONENTS = 10
+UNTRAINED = "the same network untrained"
+VALUES = (-3, -1.5, 0, 1.5, 3)  # that a heat map sets a latent to
+ROWS = 10                       # of a heat map
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """function: a trained model -> an object of JSON. version: of what it means."""
+    function: Callable
+    version: int
+
+
+# The reconstruction loss
+
+def reconstruction(vae):
+    """Mean reconstruction loss over 100 trajectories of 32 frames, from a sampled z, its standard error over the
+    trajectories, and the entropy of these images, which no loss goes below; nats per image."""
+    images, floor = test_images(vae.data)
+    losses = vae.reconstruction_loss(images, test_noise(vae.latents))
+    losses = losses.astype(float).reshape(TRAJECTORIES, FRAMES).mean(axis=1)
+    return {"loss": losses.mean(), "standard_error": losses.std(ddof=1) / np.sqrt(TRAJECTORIES), "entropy": floor}
+
+
+# Latents
+
+def stddevs(vae):
+    """The average stddev of every latent, sorted."""
+    return {"sorted": np.sort(vae.stddev).astype(float).round(5).tolist(), "active": len(vae.active)}
+
+
+def active_latents(vae):
+    """Of each active latent: its number, average stddev, KL, range, and the share of its variance that follows each
+    factor."""
+    active = vae.active
+    mean, stddev = (values[:, active] for values in vae.codes)
+    kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
+    shares = metrics.explained(mean, factor_values(vae.data), vae.data.factors)
+    columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), maps.ranges(vae, active).tolist(),
+                  shares.T.tolist(), strict=True)
+    return {"list": [{"latent": latent, "stddev": spread, "kl": nats, "range": ends,
+                      "explained": dict(zip([factor.name for factor in vae.data.factors], row, strict=True))}
+                     for latent, spread, nats, ends, row in columns]}
+
+
+def edit(vae):
+    """A heat map: the latents of lowest average stddev, the code of an image, and images of it with each of these set to
+    each of VALUES: [rows], [latents], [rows, values, rows, columns]."""
+    latents = np.argsort(vae.stddev)[:ROWS]
+    mean, stddev = vae.encode_states(vae.data.simulate([Evaluation.STDDEV.seed], 1)[0])
+    z = mean[0] + architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy() * stddev[0]
+    return latents, z, maps.traverse(vae, [z] * len(latents), latents, [VALUES] * len(latents))
+
+
+def heat_map(vae):
+    """In how many rows of the heat map some pixel changes by more than a quarter of the grey scale."""
+    return {"rows_that_change": int((np.ptp(edit(vae)[2], axis=1).max(axis=(1, 2)) > 0.25).sum())}
+
+
+# Scores
+
+def scores_of(codes, data):
+    """The scores of a code. codes: [samples, latents] for every set of states_of."""
+    drawn, *pairs = codes
+    return metrics.scores(metrics.Sample(drawn, factor_values(data), data.factors,
+                                         (*pairs, pairs_of(data)[2]) if pairs else None))
+
+
+def scores(vae):
+    """The scores of the active latents."""
+    active = np.sort(vae.active)
+    codes = [vae.codes[0], *(vae.encode_states(states)[0] for states in states_of(vae.data)[1:])]
+    return scores_of([mean[:, active] for mean in codes], vae.data)
+
+
+def all_scores(vae):
+    """A network's scores, and what to hold them against."""
+    return {**scores(vae), "others": {UNTRAINED: scores_untrained(vae.untrained()), **scores_without_network(vae.data)}}
+
+
+@functools.cache
+def scores_untrained(vae):
+    """Of a network at step 0, over all of its latents."""
+    return scores_of([vae.encode_states(states)[0] for states in states_of(vae.data)], vae.data)
+
+
+@functools.cache
+def scores_without_network(data):
+    """To hold a network's scores against: those of the factors themselves and of the images; by name."""
+    images = [data.render(states.astype(np.float32)).numpy().reshape(len(states), -1) for states in states_of(data)]
+    average = images[0].mean(axis=0)
+    centred = images[0] - average
+    components = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
+    others = {"ideal code": scores_of([data.factors_of(states) for states in states_of(data)], data),
+              f"{COMPONENTS} principal components": scores_of([pixels @ components for pixels in images], data)}
+    if len(images) > 1:
+        pairs = pairs_of(data)[2]
+        others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(*images[1:], pairs)}
+        others["chance"] = {"change_accuracy": 1 / len(data.factors)}
+    return others
+
+
+MEASURES = {
+    "reconstruction": Measure(reconstruction, 1),
+    "stddev": Measure(stddevs, 1),
+    "active_latents": Measure(active_latents, 1),
+    "heat_map": Measure(heat_map, 1),
+    "scores": Measure(all_scores, 1),
+}
+
+
+def measured(path, step, vae):
+    """The numbers of the run in a folder at a step: measure -> object. What the folder has at that step and version is
+    taken; the rest is measured, where vae is not None, and kept in the folder, if that can be written."""
+    numbers = read(path)
+    if numbers.get("step") != step:
+        numbers = {}
+    good = {key: numbers[key] for key, measure in MEASURES.items()
+            if numbers.get(key, {}).get("version") == measure.version}
+    missing = MEASURES.keys() - good.keys()
+    if missing and vae:
+        trained = vae()
+        good = {key: good.get(key) or rounded({"version": measure.version, **measure.function(trained)})
+                for key, measure in MEASURES.items()}
+        with contextlib.suppress(OSError):  # a folder that is only read
+            write_whole(os.path.join(path, NUMBERS), json.dumps({"step": trained.step, **good}, indent=1) + "\n")
+    return good
+
+
+def read(path):
+    """The object of a run's numbers.json; empty where there is none that can be read."""
+    try:
+        with open(os.path.join(path, NUMBERS), encoding="utf-8") as file:
+            found = json.load(file)
+        return found if all(isinstance(value, dict) or key == "step" for key, value in found.items()) else {}
+    except (OSError, ValueError, AttributeError, RecursionError):
+        return {}
+
+
+def rounded(value):
+    """An object of JSON, floats to four places, of stddevs five; what is no number is null."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, (float, np.floating)):
+        return round(float(value), 5) if math.isfinite(value) else None
+    return value
