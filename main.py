@@ -11,7 +11,12 @@ Exit codes: 0 trained (or was already), 1 failed, 2 refused (a flag or a folder)
 import sys
 import time
 
-import architecture
+try:
+    import architecture
+except ModuleNotFoundError as error:
+    print(f"main.py: {error}. ./run --setup makes .venv, whose Python has what is needed: .venv/bin/python main.py",
+          file=sys.stderr)
+    sys.exit(2)
 from architecture import MODELS, keras, tf
 from training import batches, checkpoints, device, folder, process, progress, sweep
 from training.data_sets import DATA_SETS, data_set_of

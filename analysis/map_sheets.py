@@ -27,13 +27,12 @@ def draw(title, data, maps, texts):
     head = 0.36 + 0.17 * (title.count("\n") + 1) + (ICON + 0.5) * bool(data.examples)
     above = 0.28 + 0.17 * texts[0].count("\n")
     block = above + len(maps) * (SIDE + BELOW)
-    planes = [view for view in data.views if len(view.axes) == 2]
     lines = caption_of(data)
     width = LEFT + max(3, columns) * (SIDE + GAP) + RIGHT
     height = head + blocks * block + FOOT + 0.17 * len(lines)
     figure, axes = plotting.sheet(title, width, height)
     draw_examples(axes, data, width, head - ICON - 0.15)
-    limit = max(centred(maps[view.name])[1] for view in planes)
+    limit = max(centred(maps[view.name])[1] for view in data.views if len(view.axes) == 2)
     write = functools.partial(axes.text, ha="center", va="center", fontsize=9)
     image = None
     for number, text in enumerate(texts):
@@ -42,7 +41,7 @@ def draw(title, data, maps, texts):
         write(left + SIDE / 2, top - 0.07, text, va="bottom")
         for view in data.views:
             values = maps[view.name][number]
-            if view in planes:
+            if len(view.axes) == 2:
                 image = axes.imshow(centred(values)[0], cmap=colours(), vmin=-limit, vmax=limit, aspect="auto",
                                     extent=(left, left + SIDE, top + SIDE, top))
                 draw_plane(axes, left, top, view, labelled=column == 0)

@@ -59,7 +59,7 @@ def active_latents(vae):
     active = vae.active
     mean, stddev = (values[:, active] for values in vae.codes)
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
-    shares = metrics.explained(mean, factor_values(vae.data), vae.data.factors)
+    shares = metrics.explained(metrics.Sample(mean, factor_values(vae.data), vae.data.factors))
     columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), maps.ranges(vae, active).tolist(),
                   shares.T.tolist(), strict=True)
     return {"list": [{"latent": latent, "stddev": spread, "kl": nats, "range": ends,

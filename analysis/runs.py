@@ -181,7 +181,7 @@ def has_none(value):
 def published(quantity, data):
     """The published numbers of a quantity for a data set: model > beta; empty where there are none."""
     with open(PUBLISHED, encoding="utf-8") as file:
-        return json.load(file)[quantity]["values"].get(data.published, {})
+        return json.load(file).get(quantity, {"values": {}})["values"].get(data.published, {})
 
 
 def groups(rows, key):
