@@ -5,8 +5,8 @@
 writes what_beta_does_<model>_<data set>.png: a row a beta or variant; in it the means of up to four active latents over
 the data set's first view, and the image while the first two go through the ranges that they take.
 two_latents_<model>_<data set>.png: images decoded over a grid of the two most active latents, beta constant beside
-annealed. Of several seeds, the first is shown. And for every run that kept 20 checkpoints or more (main.py --keep=1000),
-code_<run>.gif: its response maps as they come to be.
+annealed. Of several seeds, the first is shown. And for every run that kept 20 checkpoints or more (main.py
+--keep=1000), code_<run>.gif: its response maps as they come to be.
 """
 import os
 import sys
@@ -69,9 +69,14 @@ def draw_grids(title, grids):
         axes.text(left + side / 2, top - 0.08, plotting.wrapped(label, 60), ha="center", va="bottom", fontsize=10)
         axes.text(left + side / 2, top + side + 0.08, f"{plotting.symbol(a)}: low to high", ha="center", va="top",
                   fontsize=9)
-        axes.text(left - 0.08, top + side / 2, f"{plotting.symbol(b)}: low to high", ha="right", va="center", fontsize=9,
-                  rotation=90)
+        axes.text(left - 0.08, top + side / 2, f"{plotting.symbol(b)}: low to high", ha="right", va="center",
+                  fontsize=9, rotation=90)
     return figure
+
+
+def grid_of(run):
+    pair = run.vae.active[:2]
+    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", pair, run.vae.grid(*pair, GRID)
 
 
 def compared(mine):
@@ -90,8 +95,8 @@ def draw_all(found, figures):
     found = [run for run in runs.measured([run for run in found if run.has_weights], "stddev")]
     for (key, model), mine in runs.groups(found, lambda run: (run.data.key, run.flags.model)).items():
         words = f"{model}, {mine[0].data.words}"
-        firsts = [group[0] for group in runs.groups(sorted(mine, key=lambda run: (run.variant, run.flags.beta)), lambda run: (
-            run.variant, run.flags.beta)).values()]
+        settings = runs.groups(mine, lambda run: (run.variant, run.flags.beta))
+        firsts = [settings[key][0] for key in sorted(settings)]
         chosen = [firsts[i] for i in np.unique(np.linspace(0, len(firsts) - 1, ROWS).astype(int))]
         rows = runs.each(chosen, f"what_beta_does_{model}_{key}", latents_of)
         if any(len(latents) for _, (latents, *_) in rows):
@@ -100,8 +105,7 @@ def draw_all(found, figures):
                           os.path.join(figures, f"what_beta_does_{model}_{key}.png"), [run for run, _ in rows])
         else:
             say(f"no what_beta_does_{model}_{key}.png: {NONE_ACTIVE}")
-        grids = runs.each(compared(mine), f"two_latents_{model}_{key}", lambda run: (
-            f"β = {run.flags.beta:g}, {run.variant or 'constant'}", run.vae.active[:2], run.vae.grid(*run.vae.active[:2], GRID)))
+        grids = runs.each(compared(mine), f"two_latents_{model}_{key}", grid_of)
         if grids:
             plotting.save(draw_grids(f"Images decoded over two latents: {words}", [grid for _, grid in grids]),
                           os.path.join(figures, f"two_latents_{model}_{key}.png"), [run for run, _ in grids])

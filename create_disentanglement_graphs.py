@@ -2,11 +2,11 @@
 
     python create_disentanglement_graphs.py --train_dir=./checkpoints/train_store --figures=figures
 
-writes for every run response_map_<run>.png (the active latents' means over the data set's views: where the balls are) and
-traversal_<run>.gif (every active latent going through the range it takes); for every data set
+writes for every run response_map_<run>.png (the active latents' means over the data set's views: where the balls are)
+and traversal_<run>.gif (every active latent going through the range it takes); for every data set
 <data set>_disentanglement.png: the metrics of analysis/metrics.py against beta, of the runs of its own sweep;
-..._betas_disentanglement.png, of runs at other betas, too; and <data set>_settings.png: of every model and setting, such
-as annealed runs, a dot a seed.
+..._betas_disentanglement.png, of runs at other betas, too; and <data set>_settings.png: of every model and setting,
+such as annealed runs, a dot a seed.
 """
 import os
 import sys
@@ -31,9 +31,9 @@ def score(run, key):
 
 
 def draw_scores(shown):
-    """The scores that have a panel, against beta: a marker a run, a cross where no latent is active, dotted what a model
-    reaches untrained; above a panel, a bar over the paper's best betas for so many latents; in grey, what needs no
-    network."""
+    """The scores that have a panel, against beta: a marker a run, a cross where no latent is active, dotted what a
+    model reaches untrained; above a panel, a bar over the paper's best betas for so many latents; in grey, what needs
+    no network."""
     panels = [key for key, metric in METRICS.items() if metric.limits and all(key in run.scores for run in shown)]
     rows = -(-len(panels) // 2)
     figure = plotting.figure(figsize=(9, 3.4 * rows + 0.6))

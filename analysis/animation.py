@@ -28,9 +28,9 @@ def font_of(size):
 
 
 def animate(vae, latents):
-    """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in an
-    image that it changes. Above a tile stand latent and stddev, and a bar that shows where in its range it is. There and
-    back."""
+    """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in
+    an image that it changes. Above a tile stand latent and stddev, and a bar that shows where in its range it is. There
+    and back."""
     low, high = maps.ranges(vae, latents).T
     place = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2                       # 0 to 1
     images = maps.traverse(vae, maps.bases(vae, latents), latents, low[:, None] + (high - low)[:, None] * place)
@@ -65,7 +65,8 @@ def grow(run):
     steps, found = [], []
     for step in reversed(checkpoints.steps(run.path)):
         with contextlib.suppress(ValueError):  # a damaged one, which makes no frame
-            found.append(maps.response_map(vae.at(checkpoints.read(checkpoints.file_of(run.path, step))), view, latents))
+            then = vae.at(checkpoints.read(checkpoints.file_of(run.path, step)))
+            found.append(maps.response_map(then, view, latents))
             steps.append(step)
     maps_of, limit = maps.centred(np.array(found))
     born = int((np.abs(np.nan_to_num(maps_of)) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first that is not white
@@ -79,8 +80,9 @@ def grow(run):
         draw.text((4, 6), f"step {step:,}   β = {betas.get(step, run.flags.beta):.3g}", fill="black", font=font)
         for place, (latent, value) in enumerate(zip(latents, values, strict=True)):
             tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(MAP, axis=0).repeat(MAP, axis=1)
-            draw.text((place * (side + GAP) + side // 2, LINE + 6), symbol(latent), fill="black", font=font, anchor="ma")
-            canvas.paste(Image.fromarray(tile), (place * (side + GAP), 2 * LINE))
+            left = place * (side + GAP)
+            draw.text((left + side // 2, LINE + 6), symbol(latent), fill="black", font=font, anchor="ma")
+            canvas.paste(Image.fromarray(tile), (left, 2 * LINE))
         frames.append(np.array(canvas))
     return frames + frames[-1:] * 10  # a while at the end
 

@@ -25,7 +25,7 @@ def names(word):
 
 FLAGS = (
     runs.FLAGS[0],
-    Flag("kept", path, os.path.join(ROOT, "checkpoints", "pretrained", "train_store"), "prefix of the folders to write"),
+    Flag("kept", path, os.path.join(ROOT, "checkpoints/pretrained/train_store"), "prefix of the folders to write"),
     Flag("weights", names, [], "names of more runs, with commas between, to keep weights of"),
     Flag("half", names, [], "of these, those to keep in float16"),
 )
@@ -45,8 +45,9 @@ def keep(run, place, always, half):
     for file in "flags.json", "losses.csv", folder.NUMBERS:
         shutil.copy(os.path.join(run.path, file), place)
     if always or size < SMALL and run.flags.seed == 0:
+        weights = {name: value.astype(np.float16) if half else value for name, value in weights.items()}
         with folder.replacing(checkpoints.file_of(place, step)) as new, open(new, "wb") as file:
-            np.savez(file, **{name: value.astype(np.float16 if half else value.dtype) for name, value in weights.items()})
+            np.savez(file, **weights)
     say(f"{place}: {', '.join(numbers)}")
 
 

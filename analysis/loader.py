@@ -11,7 +11,8 @@ from types import SimpleNamespace
 import numpy as np
 
 import architecture
-from analysis import maps, measure
+from analysis.maps import grid_of_images, response_map
+from analysis.measure import scores
 from analysis.samples import states_of
 from architecture import tf
 from training import checkpoints, latents
@@ -40,8 +41,8 @@ def load(path):
 
 
 class TrainedVAE:
-    """A beta-VAE: NumPy arrays in, NumPy arrays out. Images are [n, 32, 32] (of one channel; else [n, 32, 32, channels]),
-    from 0 to 1 (uint8: from 0 to 255); of other data sets than balls their own shape.
+    """A beta-VAE: NumPy arrays in, NumPy arrays out. Images are [n, rows, columns], or [n, rows, columns, channels],
+    from 0 to 1 (uint8: from 0 to 255).
 
     flags: those of its run; data: the record of its data set; step: of the training; latents: their number.
     """
@@ -80,7 +81,7 @@ class TrainedVAE:
         return mean, np.exp(log_variance / 2)
 
     def decode(self, z):
-        """The images of codes z [n, latents]: [n, 32, 32] (of one channel), from 0 to 1."""
+        """The images of codes z [n, latents]: [n, rows, columns] (of one channel), from 0 to 1."""
         images = call(lambda some: tf.sigmoid(self._decode(some)), self._checked_codes(z))
         return images[..., 0] if images.shape[-1] == 1 else images
 
@@ -104,17 +105,17 @@ class TrainedVAE:
 
     def scores(self):
         """How far each latent encodes one factor: metric -> number, or one a factor; see analysis/metrics.py."""
-        return measure.scores(self)
+        return scores(self)
 
     def response_map(self, *latents):
         """[latents, rows, columns]: each latent's mean over the first of the data set's views, of balls their place; by
         default of the active latents."""
-        return maps.response_maps(self, list(latents) or self.active)[self.data.views[0].name]
+        return response_map(self, self.data.views[0], list(latents) or self.active)
 
     def grid(self, a, b, n=7):
-        """[n, n, 32, 32]: images decoded while latent a goes through its range along the columns and b along the
+        """[n, n, rows, columns]: images decoded while latent a goes through its range along the columns and b along the
         rows; the others stay as in the first image of the sample."""
-        return maps.grid_of_images(self, a, b, n)
+        return grid_of_images(self, a, b, n)
 
     @functools.cached_property
     def stddev(self):

@@ -114,6 +114,7 @@ def draw_examples(axes, data, width, top):
         images = data.render(np.array(states, np.float32)).numpy()
         for end, image in enumerate(images):
             left = width * (number + 0.1 + 0.45 * end) / len(data.examples)
-            axes.imshow(image[..., 0], "gray", vmin=0, vmax=1, aspect="auto", extent=(left, left + ICON, top + ICON, top))
+            axes.imshow(image[..., 0], "gray", vmin=0, vmax=1, aspect="auto",
+                        extent=(left, left + ICON, top + ICON, top))
             axes.text(left + ICON / 2, top - 0.04, f"{name}: {'high' if end else 'low'}", fontsize=8, ha="center",
                       va="bottom")

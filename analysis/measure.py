@@ -16,8 +16,9 @@ from collections.abc import Callable
 
 import numpy as np
 
+import analysis.metrics as metrics
 import architecture
-from analysis import maps, metrics
+from analysis.maps import ranges, traverse
 from analysis.samples import FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
 from training.folder import NUMBERS, write_whole
 from training.seeds import Evaluation, Purpose
@@ -60,7 +61,7 @@ def active_latents(vae):
     mean, stddev = (values[:, active] for values in vae.codes)
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
     shares = metrics.explained(metrics.Sample(mean, factor_values(vae.data), vae.data.factors))
-    columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), maps.ranges(vae, active).tolist(),
+    columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), ranges(vae, active).tolist(),
                   shares.T.tolist(), strict=True)
     return {"list": [{"latent": latent, "stddev": spread, "kl": nats, "range": ends,
                       "explained": dict(zip([factor.name for factor in vae.data.factors], row, strict=True))}
@@ -68,12 +69,12 @@ def active_latents(vae):
 
 
 def edit(vae):
-    """A heat map: the latents of lowest average stddev, the code of an image, and images of it with each of these set to
-    each of VALUES: [rows], [latents], [rows, values, rows, columns]."""
+    """A heat map: the latents of lowest average stddev, the code of an image, and images of it with each of these set
+    to each of VALUES: [rows], [latents], [rows, values, rows, columns]."""
     latents = np.argsort(vae.stddev)[:ROWS]
     mean, stddev = vae.encode_states(vae.data.simulate([Evaluation.STDDEV.seed], 1)[0])
     z = mean[0] + architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy() * stddev[0]
-    return latents, z, maps.traverse(vae, [z] * len(latents), latents, [VALUES] * len(latents))
+    return latents, z, traverse(vae, [z] * len(latents), latents, [VALUES] * len(latents))
 
 
 def heat_map(vae):

@@ -180,8 +180,8 @@ def beta_axis(axes, shown):
 
 
 def strips(axes, shown, value, names):
-    """A row for each setting, a dot for each run in it at its value, hollow where it is not trained to its end, and a bar
-    at the median. names: run -> setting. Rows are as tall however many there are."""
+    """A row for each setting, a dot for each run in it at its value, hollow where it is not trained to its end, and a
+    bar at the median. names: run -> setting. Rows are as tall however many there are."""
     rows = runs.groups(shown, names)
     for place, mine in enumerate(rows.values()):
         values = [value(run) for run in mine]

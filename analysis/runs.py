@@ -22,8 +22,8 @@ from training.progress import say
 from training.sweep import SWEEPS
 
 FLAGS = (
-    Flag("train_dir", path, [TRAIN_DIR], "prefix of the run folders, as main.py's, or a folder of runs, or a run's own; "
-         "may be given more than once", many=True),
+    Flag("train_dir", path, [TRAIN_DIR], "prefix of the run folders, as main.py's, or a folder of runs, or a run's own;"
+         " may be given more than once", many=True),
     Flag("figures", path, os.path.join(ROOT, "figures"), "folder of the figures"),
 )
 PUBLISHED = os.path.join(ROOT, "analysis", "published_results.json")
@@ -149,8 +149,8 @@ def order_of(run):
 
 
 def each(runs, what, function):
-    """(run, what the function makes of it) of every run, with a bar on a terminal. One of which it makes nothing, whatever
-    the reason, is named and left out."""
+    """(run, what the function makes of it) of every run, with a bar on a terminal. One of which it makes nothing,
+    whatever the reason, is named and left out."""
     made = []
     for run in tqdm(runs, desc=what, unit="run", leave=False, disable=None):
         try:

@@ -90,9 +90,9 @@ def newest(path):
 
 
 def save(variables, path, step, keep=1):
-    """Write ckpt-<step>.npz, and drop all but the newest `keep`. Raises OSError, the older ones untouched, where the disk
-    does not take it, and FloatingPointError where a value is no number: the last losses can be finite and the weights
-    after them not."""
+    """Write ckpt-<step>.npz, and drop all but the newest `keep`. Raises OSError, the older ones untouched, where the
+    disk does not take it, and FloatingPointError where a value is no number: the last losses can be finite and the
+    weights after them not."""
     values = {name: variable.numpy() for name, variable in variables.items()}
     for name, value in values.items():
         if not np.isfinite(value).all():

@@ -14,7 +14,7 @@ A new record is a new data set: it trains, is scored and drawn. What one answers
     draw(seed, n)           states [n, *state_shape], each by itself: what scores and maps are over
     factors                 a Factor each of what there is to find in an image
     factors_of(states)      their values [n, factors]
-    pairs(seed, n)          two sets of n states that differ in one factor, and its number [n]; None where there are none
+    pairs(seed, n)          two sets of n states that differ in one factor, and its number [n]; None: there are none
     views                   a View each of the planes and lines over which a latent's mean is drawn
     examples                factor's name -> two states that differ in it alone, as icons of figures; may be empty
     published               its key in analysis/published_results.json, or None

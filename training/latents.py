@@ -13,8 +13,8 @@ NONE_ACTIVE = "no latent is active: the model has collapsed, or has not left the
 
 
 def average_stddev(encode, data):
-    """[latents]: the posterior's stddev, averaged over one trajectory of 1,000 frames, the same for every model and none
-    of the training's. encode: images -> mean, log_variance."""
+    """[latents]: the posterior's stddev, averaged over one trajectory of 1,000 frames, the same for every model and
+    none of the training's. encode: images -> mean, log_variance."""
     states = data.simulate([Evaluation.STDDEV.seed], FRAMES)[0]
     return np.exp(encode(data.render(states))[1].numpy() / 2).mean(axis=0)
 

@@ -98,7 +98,7 @@ def parent_sweep():
 
 
 def end_with_sweep():
-    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends: where the system can."""
+    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends; where that can be."""
     if parent_sweep():
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of Linux

@@ -49,7 +49,7 @@ def restore(flags, path, model, optimizer):
         if values:
             if not checkpoints.has_optimizer(values):
                 raise ValueError("it holds weights alone, without the optimizer's state: they can be loaded and drawn, "
-                                 f"but not trained further. --init_from={path} with another --train_dir starts a new run")
+                                 f"but not trained on. --init_from={path} with another --train_dir starts a new run")
             checkpoints.assign(checkpoints.variables_of(model, optimizer), values)
             log.info(f"resumed from step {step}")
             return step
@@ -74,8 +74,8 @@ def hints(flags, table, beta_at):
         if flag in given and not MODELS[flags.model].has(kind):
             yield f"--{flag}={getattr(flags, flag)} changes nothing: {flags.model} has no {kind} layer"
     if flags.beta_start is not None and flags.max_step < flags.beta_steps:
-        yield (f"at --max_step={flags.max_step} beta is {beta_at(flags.max_step):.3g}: it reaches {flags.beta:g} at step "
-               f"{flags.beta_steps} (--beta_steps)")
+        yield (f"at --max_step={flags.max_step} beta is {beta_at(flags.max_step):.3g}: it reaches {flags.beta:g} at "
+               f"step {flags.beta_steps} (--beta_steps)")
     if flags.beta_start is None and "beta_steps" in given:
         yield f"--beta_steps={flags.beta_steps} changes nothing without --beta_start"
 

@@ -62,9 +62,10 @@ def parse_sweep(table, words):
     flags = parse_known(parser_of(__doc__, whole), whole, words)
     given = {row.name: dict.fromkeys(getattr(flags, row.name)) for row in table
              if row.experiment and getattr(flags, row.name)}
-    data_sets = given.pop("data_set", {"balls": None})
-    experiments = [{"model": experiment.pop("model", "conv"), **({"data_set": key} if key != "balls" else {}), **experiment}
-                   for key in data_sets for experiment in product({**SWEEPS.get(key, {}), **given})]
+    experiments = []
+    for key in given.pop("data_set", ["balls"]):
+        named = {} if key == "balls" else {"data_set": [key]}
+        experiments += product({**named, **SWEEPS.get(key, {}), **given})
     return flags, experiments
 
 
@@ -114,7 +115,8 @@ def trainings_of(experiments, rest, table):
 def draw(flags, stopped):
     """Draw what there is, in one process. Returns what failed, a line each."""
     command = python("-m", "analysis.draw", *words_of({"train_dir": flags.train_dir, "figures": flags.figures}))
-    child = subprocess.Popen(command, cwd=process.ROOT, env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
+    child = subprocess.Popen(command, cwd=process.ROOT,
+                             env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
     while child.poll() is None:
         if stopped:
             child.terminate()

@@ -49,8 +49,8 @@ def line(words):
 
 
 def start(file, header, step):
-    """Write a table anew with the rows that it has up to a step: of a run that is resumed there. Returns these rows, and
-    the number of lines dropped."""
+    """Write a table anew with the rows that it has up to a step: of a run that is resumed there. Returns these rows,
+    and the number of lines dropped."""
     rows, dropped = read(file)
     rows = [row for row in rows if row[0] <= step]
     write_whole(file, "".join(map(line, [header, *map(words_of, rows)])))
