@@ -1,6 +1,5 @@
 """What the tests share: training in their own process, running the scripts as their user does, models to look at."""
 import csv
-import importlib
 import logging
 import os
 import pathlib
@@ -9,6 +8,7 @@ import struct
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -35,7 +35,7 @@ def pytest_configure(config):
 def pytest_sessionstart(session):
     """One thread, which can be set only once a process. The process that hands out tests to others runs none."""
     if hasattr(session.config, "workerinput") or not session.config.getoption("numprocesses", None):
-        device.load_tensorflow()
+        device.set_up()
         logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of a graph traced again, run by run
         tf.config.threading.set_intra_op_parallelism_threads(1)
         tf.config.threading.set_inter_op_parallelism_threads(1)
@@ -85,16 +85,16 @@ def one_line(text, *parts):
         assert str(part) in text, text
 
 
-def tensors(path, step=None):
-    """name -> value of a checkpoint, but for the graph of Keras's objects, whose names are counted up in a process."""
-    reader = tf.train.load_checkpoint(f"{path}/ckpt-{checkpoints.steps(path)[0] if step is None else step}")
-    return {key: reader.get_tensor(key) for key in reader.get_variable_to_shape_map()
-            if key != "_CHECKPOINTABLE_OBJECT_GRAPH"}
+def arrays(path, step=None):
+    """name -> value of a checkpoint, by default the newest."""
+    with np.load(f"{path}/ckpt-{checkpoints.steps(path)[0] if step is None else step}.npz") as file:
+        return dict(file)
 
 
 def same(path, other, step=None):
-    """Whether two runs have the same weights and the same state of Adam, bit for bit, at a step or at their newest."""
-    a, b = tensors(path, step), tensors(other, step)
+    """Whether two runs have the same weights and the same state of the optimizer, bit for bit, at a step or at their
+    newest."""
+    a, b = arrays(path, step), arrays(other, step)
     assert a.keys() == b.keys() and any(key.startswith("optimizer") for key in a)
     return all(a[key].dtype == b[key].dtype and a[key].tobytes() == b[key].tobytes() for key in a)
 
@@ -120,7 +120,7 @@ def scalars(path):
 
 
 def check_equal(path, reference):
-    """Check that two runs are the same: weights, Adam's state, tables and events."""
+    """Check that two runs are the same: weights, the optimizer's state, tables and events."""
     step = checkpoints.newest(reference)[0]
     assert checkpoints.newest(path)[0] == step
     assert same(path, reference, step)
@@ -136,21 +136,25 @@ def listing(path):
 
 
 SMALL = architecture.Model(
-    layers=lambda h, n, c: ([("flatten",), ("dense", 2 * h)], [("dense", n * n * c), ("reshape", n, n, c)]),
-    latents=lambda h, n: h,
-    defaults={"hidden_size": 2, "lr": 1e-3, "weight_init": 0.1},
+    layers=lambda h, n, c: ([("flatten",), ("dense", 2 * h, "linear")],
+                            [("dense", n * n * c, "linear"), ("reshape", n, n, c)]),
+    defaults={"hidden_size": 2, "lr": 1e-3, "weight_init": 0.1, "optimizer": "adam"},
     colour="#CC79A7",
     xla_cpu=("off", "off"))
 
 
 @pytest.fixture(scope="module")
 def tiny():
-    """A fourth model, "tiny", for tests in which any model will do: a run of it takes half a second."""
+    """A model more, "tiny", for tests in which any model will do: a run of it takes half a second."""
     MODELS["tiny"] = SMALL
-    importlib.reload(main)  # its flags are made from the models that there are
+    for row in main.FLAGS:  # flags whose default depends on the model
+        if isinstance(row.default, dict):
+            row.default["tiny"] = SMALL.defaults[row.name]
     yield
     del MODELS["tiny"]
-    importlib.reload(main)
+    for row in main.FLAGS:
+        if isinstance(row.default, dict):
+            del row.default["tiny"]
 
 
 OF_TINY = {"model": "tiny", "batch_size": 4, "save_every": 7, "report_every": 1000}
