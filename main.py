@@ -172,17 +172,18 @@ def train(flags, data, model, run, step, train_steps, stopped):
     return run.end(step, stopped)
 
 
-def main(words=None, objective=objective):
-    """Train one experiment. words: a command line's, by default this process's. Returns the exit code."""
-    flags = parse(__doc__, FLAGS, words)
+def main(words=None, objective=objective, table=FLAGS):
+    """Train one experiment. words: a command line's, by default this process's. An experiment with another objective
+    gives its own, and a table with its flags. Returns the exit code."""
+    flags = parse(__doc__, table, words)
     data = data_set_of(flags)
-    step = trained_step(flags, FLAGS)
+    step = trained_step(flags, table)
     if step is not None:
-        progress.say(f"{folder.locate(flags, FLAGS)} is trained: step {step} of {flags.max_step}")
+        progress.say(f"{folder.locate(flags, table)} is trained: step {step} of {flags.max_step}")
         return 0
     check_init(flags)
     device.check_cv2()
-    with process.stops() as stopped, folder.claimed(flags, FLAGS) as path, logged(path):
+    with process.stops() as stopped, folder.claimed(flags, table) as path, logged(path):
         try:
             log.info("loading TensorFlow ...")
             place, xla = device.set_up(flags)
@@ -190,8 +191,8 @@ def main(words=None, objective=objective):
             model = checkpoints.new_model(flags, data)
             optimizer = new_optimizer(flags, model)
             step = restore(flags, path, model, optimizer)
-            run = Run(flags, FLAGS, path, model, optimizer, step)
-            for hint in hints(flags, FLAGS, lambda step: float(beta_at(flags, step))):
+            run = Run(flags, table, path, model, optimizer, step)
+            for hint in hints(flags, table, lambda step: float(beta_at(flags, step))):
                 log.warning(hint)
             train_steps = make_train_steps(flags, data, model, optimizer, xla, objective)
             return train(flags, data, model, run, step, train_steps, stopped)

@@ -131,7 +131,7 @@ def parse(description, table, words=None):
 def filled(flags, table):
     """Flags with their defaults; one of another data set stays None, and is refused where it has a value."""
     for row in table:
-        if row.data_set and row.data_set != flags.data_set:
+        if row.data_set and row.data_set != getattr(flags, "data_set", row.data_set):
             if getattr(flags, row.name) is not None:
                 refuse(f"--{row.name} belongs to --data_set={row.data_set}: {flags.data_set} has no such flag")
         elif getattr(flags, row.name) is None:
