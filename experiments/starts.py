@@ -29,19 +29,6 @@ from training.data_sets import data_set_of
 from training.flags import Flag, boolean, integer, parse, path, real
 from training.seeds import Purpose
 
-FLAGS = (
-    Flag("model", MODELS, "conv", "which of the models"),
-    Flag("num_balls", integer(1, 2), 1, "balls in an image"),
-    Flag("hidden_size", integer(1), None, "latents; by default the model's"),
-    Flag("seed", integer(0), 0, "of the start and of the training"),
-    Flag("beta", real("from 0 on", lambda x: x >= 0), [0.1, 1.0, 4.0, 10.0], "to train on at; may be given more than "
-         "once", many=True),
-    Flag("supervised", integer(1), 4000, "steps with supervision"),
-    Flag("steps", integer(1000), 8000, "steps without, for each start and beta"),
-    Flag("out", path, os.path.join(process.ROOT, "checkpoints", "starts"), "folder of the runs"),
-    Flag("draw", boolean, False, "draw what there is, and train nothing"),
-    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),
-)
 RESULTS = os.path.join(process.ROOT, "experiments", "starts.json")
 PULL = 20.0  # weight of the squared distance between means and target, nats per image
 LAST = 1000  # steps that a loss is the mean over
@@ -77,8 +64,25 @@ STARTS = {1: {"aligned": rotated(0), "rotated 15°": rotated(15), "rotated 45°"
           2: {"symmetric factors": symmetric, "balls in the order of x": in_order}}
 
 
+FLAGS = (
+    Flag("model", MODELS, "conv", "which of the models"),
+    Flag("num_balls", integer(1, 2), 1, "balls in an image"),
+    Flag("hidden_size", integer(1), None, "latents; by default the model's"),
+    Flag("seed", integer(0), 0, "of the start and of the training"),
+    Flag("beta", real("from 0 on", lambda x: x >= 0), [0.1, 1.0, 4.0, 10.0], "to train on at; may be given more than "
+         "once", many=True),
+    Flag("start", [start for starts in STARTS.values() for start in starts], None,
+         "which; by default all of the data set; may be given more than once", many=True),
+    Flag("supervised", integer(1), 4000, "steps with supervision"),
+    Flag("steps", integer(1000), 8000, "steps without, for each start and beta"),
+    Flag("out", path, os.path.join(process.ROOT, "checkpoints", "starts"), "folder of the runs"),
+    Flag("draw", boolean, False, "draw what there is, and train nothing"),
+    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),
+)
+
+
 def target_of(code, latents, channels):
-    """Codes [n, numbers] as targets of all latents, [n, latents], of which so many make a place of the latents' image (of
+    """Codes [n, numbers] as targets of all latents, [n, latents]. channels: latents at a place of the latents' image (of
     other models: all of them)."""
     wide = np.pad(code, [(0, 0), (0, max(channels - code.shape[1], 0))])
     return np.tile(wide, (1, -(-latents // wide.shape[1])))[:, :latents].astype(np.float32)
@@ -196,7 +200,7 @@ def run(words=None):
         return 0
     device.set_up(parse(None, main.FLAGS, ["--threads=1"]))
     folder.check_writable(flags.out, "--out")
-    for start in STARTS[flags.num_balls]:
+    for start in flags.start or STARTS[flags.num_balls]:
         place = given(flags, start)
         for beta in flags.beta:
             prefix = os.path.join(flags.out, "from")
