@@ -1,10 +1,10 @@
-"""The tables of RESULTS.md and README.md, made from the committed results and 2016's numbers.
+"""The tables of README.md, RESULTS.md and docs/tables.md, made from the shipped runs' own numbers and published ones.
 
     python -m analysis.tables
 
-writes each between its markers, <!-- name --> and <!-- end of name -->, and prints the files that changed. Go in: the
-JSON files among the figures, the folders under checkpoints/pretrained, published_results.json.
+writes each between its markers, <!-- name --> and <!-- end of name -->, and prints the files that changed.
 """
+import json
 import os
 import pathlib
 import re
@@ -13,23 +13,23 @@ import sys
 import numpy as np
 
 from analysis import runs
+from analysis.measure import UNTRAINED
 from analysis.metrics import METRICS
-from analysis.plotting import data_set, label_of
-from analysis.results import Results
-from analysis.scores import UNTRAINED
-from training import folder, process, sweep, tables
+from training import folder, process, tables
 from training.flags import Flag, path
+from training.process import ROOT
+from training.sweep import SWEEPS
 
 FLAGS = (
-    Flag("train_dir", path, os.path.join(process.ROOT, "checkpoints", "pretrained", "train_store"),
-         "prefix of the run folders"),
-    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),
-    Flag("root", path, process.ROOT, "folder of RESULTS.md and README.md"),
+    Flag("train_dir", path, [os.path.join(ROOT, "checkpoints", "pretrained", "train_store")],
+         "prefix of the run folders, may be given more than once", many=True),
+    Flag("root", path, ROOT, "folder of README.md, RESULTS.md and docs"),
 )
 NONE = "–"
-ALIGNMENT = "axis_score", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
+SCORES = "sap", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
 CHOICE = 0, 1, 2   # seeds that settings of annealing were chosen on
-LAST_STEPS = 5000  # that a loss of one_by_one is the mean over
+LAST_STEPS = 5000  # that a loss in training is the mean over
+BETAS = SWEEPS["balls"]["beta"]
 
 
 def table(header, rows):
@@ -38,178 +38,211 @@ def table(header, rows):
     return [first, "|" + "---|" * len(header), *others]
 
 
-def results(found):
-    """Every experiment of the sweep; all but one column are of seed 0."""
-    rows = []
-    for run, others in found.sweep():
-        numbers, old = found.losses[run.name], runs.of_2016("reconstruction_loss", run)
-        ours, floor = numbers["reconstruction_loss"], numbers["entropy_floor"]
-        seconds = tables.read_losses(run.path)[0][-1][3]
-        rows.append([
-            run.flags.model, run.flags.num_balls, f"{run.flags.beta:g}",
-            f"{ours:.2f} ± {numbers['standard_error']:.2f}",
-            ", ".join(f"{found.losses[other.name]['reconstruction_loss']:.2f}" for other in others) or NONE,
-            f"{old:.2f}" if old else NONE, f"{round(100 * (ours / old - 1), 1) + 0:+.1f} %" if old else NONE,
-            f"{ours - floor:.2f}", f"{old - floor:.2f}" if old else NONE, found.active(run),
-            runs.of_2016("active_latents", run) or NONE, f"{seconds:,.0f}"])
-    return table(["model", "balls", "β", "reconstruction loss, ours", "other seeds", "2016's", "difference",
-                  "above the floor, ours", "2016's", "active, ours", "2016's", "seconds"], rows)
+def setting(run):
+    """How a run was trained, in words."""
+    return run.variant or "constant β"
 
+
+def with_beta(run):
+    return f"{run.flags.model}, {setting(run)}, β {run.flags.beta:g}"
+
+
+def loss(run):
+    return run.numbers["reconstruction"]["loss"]
+
+
+def score(run, key):
+    """A score of a run, over factors where there are several, as a word."""
+    return f"{np.mean(run.scores[key]):.2f}" if key in run.scores else NONE
+
+
+def swept(found):
+    """The runs of 2016's experiments on balls."""
+    return [run for run in found if run.flags.data_set == "balls" and run.of_sweep]
+
+
+def spread(values, digits=2):
+    """The median of some numbers, and behind it, of more than one, the least and the largest."""
+    ends = list(dict.fromkeys(f"{end(values):.{digits}f}" for end in (min, max)))
+    return f"{np.median(values):.{digits}f}" + f" ({' to '.join(ends)})" * (len(ends) > 1)
+
+
+def listed(values):
+    """Numbers as 0 to 4 where they follow each other, else with commas."""
+    values = sorted(set(values))
+    if len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
+        return f"{values[0]} to {values[-1]}"
+    return ", ".join(f"{value:,}" for value in values)
+
+
+# README
+
+def reproduced(found):
+    """Reconstruction losses, ours (the mean over seeds) and 2016's."""
+    columns, lines = {}, {}
+    for (data, model, beta), mine in runs.groups(swept(found), lambda run: (
+            run.data, run.flags.model, run.flags.beta)).items():
+        columns[data, beta] = f"{data.words}, β {beta:g}"
+        lines.setdefault(model, []).append(f"{np.mean([loss(run) for run in mine]):.2f} / "
+                                           f"{mine[0].published('reconstruction_loss'):.2f}")
+    return table(["ours / 2016's", *columns.values()], [[model, *cells] for model, cells in lines.items()])
+
+
+def annealed(found):
+    """Of one ball at a final beta of 1: constant beta, and annealed, of seeds that the schedule was not chosen on."""
+    chosen = [run for run in found if run.data.key == "one_ball" and run.flags.beta == 1
+              and (not run.variant or run.annealed and run.flags.seed not in CHOICE)]
+    return summary_of(chosen, lambda run: f"{run.flags.model}, {setting(run)}")
+
+
+def summary_of(chosen, name):
+    """A row for each name of runs: medians and ranges over the seeds."""
+    rows = []
+    for words, mine in runs.groups(chosen, name).items():
+        scores = [spread([np.mean(run.scores[key]) for run in mine]) if all(key in run.scores for run in mine) else NONE
+                  for key in SCORES]
+        rows.append([words, listed([run.flags.seed for run in mine]), listed([run.step for run in mine]),
+                     spread([run.numbers["stddev"]["active"] for run in mine], 0), *scores,
+                     spread([loss(run) for run in mine])])
+    return table(["", "seeds", "steps", "active latents", *(METRICS[key].title for key in SCORES),
+                  "reconstruction loss"], rows)
+
+
+# RESULTS
 
 def tolerances(found):
     """How often each seed came as near 2016's numbers as was asked, and where one did not."""
-    seeds = sorted({run.flags.seed for first, others in found.sweep() for run in (first, *others)})
-    by_seed = {seed: kept_by(found, seed) for seed in seeds}
+    seeds = runs.groups(swept(found), lambda run: run.flags.seed)
+    by_seed = {seed: kept_by(seeds[seed]) for seed in sorted(seeds)}
     rows = []
-    for what in by_seed[seeds[0]]:
+    for what in next(iter(by_seed.values())):
         counts = [f"{sum(kept[what].values())} of {len(kept[what])}" if kept[what] else NONE
                   for kept in by_seed.values()]
         missed = {}
         for seed, kept in by_seed.items():
             for words in (words for words, good in kept[what].items() if not good):
                 missed.setdefault(words, []).append(str(seed))
-        rows.append([what, *counts, "; ".join(f"{words} (seed {', '.join(all_of)})" for words, all_of in missed.items())
+        rows.append([what, *counts, "; ".join(f"{words} (seed {', '.join(seeds)})" for words, seeds in missed.items())
                      or NONE])
-    return table(["tolerance", *(f"seed {seed}" for seed in seeds), "where not"], rows)
+    return table(["tolerance", *(f"seed {seed}" for seed in by_seed), "where not"], rows)
 
 
-def kept_by(found, seed):
-    """Tolerance -> run, or line of runs, of this seed in words -> whether it was kept."""
-    close, ordered, one, three, places, lines = {}, {}, {}, {}, {}, {}
-    for run in (run for first, others in found.sweep() for run in (first, *others) if run.flags.seed == seed):
-        old = runs.of_2016("reconstruction_loss", run)
-        if old is None:
-            continue
-        line = f"{run.flags.model}, {data_set(run.flags)}"
-        words = f"{line}, β {run.flags.beta:g}"
-        loss = found.losses[run.name]["reconstruction_loss"]
-        close[words] = loss <= 1.01 * old
-        lines.setdefault(line, {})[run.flags.beta] = loss
-        apart = abs(found.active(run) - runs.of_2016("active_latents", run))
+def kept_by(mine):
+    """Tolerance -> run, or line of runs, in words -> whether it was kept; of the runs of one seed."""
+    close, ordered, one, three, places = {}, {}, {}, {}, {}
+    for run in mine:
+        words = f"{run.flags.model}, {run.data.words}, β {run.flags.beta:g}"
+        close[words] = loss(run) <= 1.01 * run.published("reconstruction_loss")
+        apart = abs(run.numbers["stddev"]["active"] - run.published("active_latents"))
         if run.flags.model == "fully_connected":
             one[words] = apart <= 1
-            stddev, old = (np.array(values, float) for values in (
-                found.stddevs[run.name]["stddev"], runs.of_2016("sorted_latent_stddev", run)))
-            places[words] = np.mean(np.abs(stddev - old) <= 0.1) >= 0.8
+            ours, theirs = (np.array(values, float) for values in (
+                run.numbers["stddev"]["sorted"], run.published("sorted_latent_stddev")))
+            places[words] = np.mean(np.abs(ours - theirs) <= 0.1) >= 0.8
         if run.flags.model == "conv":
             three[words] = apart <= 3
-    for line, losses in lines.items():
-        if set(losses) == set(sweep.BETAS):
-            ordered[line] = [losses[beta] for beta in sweep.BETAS] == sorted(losses.values())
+    for words, line in runs.groups(mine, lambda run: f"{run.flags.model}, {run.data.words}").items():
+        losses = [loss(run) for run in sorted(line, key=lambda run: run.flags.beta)]
+        if len(losses) == len(BETAS):
+            ordered[words] = losses == sorted(losses)
     return {"loss at most 1 % above 2016's": close, "a higher β costs reconstruction": ordered,
-            "active latents within 1 of 2016's, fully_connected": one, "active latents within 3 of 2016's, conv": three,
+            "active latents within 1 of 2016's, fully_connected": one,
+            "active latents within 3 of 2016's, conv": three,
             "sorted stddevs within 0.1 of 2016's at four places of five, fully_connected": places}
 
 
-def scores(found, data):
-    """The scores of every run on a data set, one value a seed, over factors where there are several; then untrained
-    networks, and what needs none."""
-    def cells(measured):
-        return [", ".join(f"{np.mean(numbers[key]):.2f}" for numbers in measured if key in numbers) or NONE
-                for key in METRICS]
+def scores(found, key):
+    """The scores of every setting on a data set, medians over seeds; then untrained networks, and what needs none."""
+    mine = [run for run in found if run.data.key == key]
+    lines = summary_of(mine, with_beta)
+    rows = []
+    for model, group in runs.groups(mine, lambda run: run.flags.model).items():
+        others = [run.scores["others"][UNTRAINED] for run in group]
+        rows.append((f"{model}, untrained", {name: np.mean([np.mean(other[name]) for other in others])
+                                             for name in SCORES if all(name in other for other in others)}))
+    rows += [(what, numbers) for what, numbers in mine[0].scores["others"].items() if what != UNTRAINED] if mine else []
+    return lines + [table([], [[what, NONE, NONE, NONE, *(
+        f"{np.mean(numbers[name]):.2f}" if name in numbers else NONE for name in SCORES), NONE]])[2]
+        for what, numbers in rows]
 
-    rows, points = [], {key: group for key, group in found.points().items() if key[0] == data}
-    for model in dict.fromkeys(key[1] for key in points):
-        mine = {key: [found.scores[run.name] for run in group] for key, group in points.items() if key[1] == model}
-        for key, measured in mine.items():
-            *_, variant, beta = key
-            losses = [found.losses[run.name]["reconstruction_loss"] for run in points[key]]
-            rows.append([f"{label_of(model, variant)}, β {beta:g}", found.steps(points[key]),
-                         ", ".join(str(numbers["active_latents"]) for numbers in measured),
-                         ", ".join(f"{loss:.2f}" for loss in losses), *cells(measured)])
-        untrained = {run.flags.seed: numbers["others"][UNTRAINED] for key, measured in mine.items()
-                     for run, numbers in zip(points[key], measured, strict=True) if not key[2]}
-        if untrained:
-            rows.append([f"{model}, untrained", 0, next(iter(mine.values()))[0]["latents"], NONE,
-                         *cells([untrained[seed] for seed in sorted(untrained)])])
-    others = next((found.scores[group[0].name]["others"] for group in points.values()), {})
-    rows += [[what, NONE, NONE, NONE, *cells([numbers])] for what, numbers in others.items() if what != UNTRAINED]
-    return table(["code", "step", "active", "reconstruction loss", *(row.title for row in METRICS.values())], rows)
+
+def paper(found):
+    """Which factor changed?, on 2D shapes, in per cent: the paper's beside ours, the median over seeds."""
+    mine = [run for run in found if run.data.key == "shapes"]
+    with open(runs.PUBLISHED, encoding="utf-8") as file:
+        published = json.load(file)["change_accuracy"]
+    rows, others = [], mine[0].scores["others"] if mine else {}
+    untrained = [run.scores["others"][UNTRAINED]["change_accuracy"] for run in mine if run.flags.model == "paper"]
+    for what, theirs in published["others"]["shapes"].items():
+        ours = untrained if what == UNTRAINED else [others[what]["change_accuracy"]] if what in others else []
+        rows.append([what, f"{100 * theirs:.0f}", f"{100 * np.median(ours):.0f}" if ours else NONE, NONE, NONE])
+    for name, group in runs.groups(mine, with_beta).items():
+        theirs = group[0].published("change_accuracy")
+        rows.append([name, f"{100 * theirs:.0f}" if theirs else NONE,
+                     spread([100 * run.scores["change_accuracy"] for run in group], 0),
+                     listed([run.flags.seed for run in group]), listed([run.step for run in group])])
+    return table(["code", "the paper's", "ours", "seeds", "steps"], rows)
+
+
+# docs/tables.md
+
+def losses(found):
+    """A line for each run of 2016's experiments."""
+    rows = []
+    for run in swept(found):
+        ours, old, floor = loss(run), run.published("reconstruction_loss"), run.numbers["reconstruction"]["entropy"]
+        rows.append([run.flags.model, run.data.words, f"{run.flags.beta:g}", run.flags.seed,
+                     f"{ours:.2f} ± {run.numbers['reconstruction']['standard_error']:.2f}", f"{old:.2f}",
+                     f"{100 * (ours / old - 1) + 0:+.1f} %", f"{ours - floor:.2f}", f"{old - floor:.2f}",
+                     run.numbers["stddev"]["active"], run.published("active_latents")])
+    return table(["model", "data", "β", "seed", "loss, ours", "2016's", "difference", "above the images' entropy, ours",
+                  "2016's", "active, ours", "2016's"], rows)
+
+
+def every_run(found):
+    """A line for each run: what its last steps lost, where beta did not change in them, and its scores."""
+    rows = []
+    for run in found:
+        reconstruction, kl = tables.mean_losses(run.losses, run.step - LAST_STEPS, run.step)
+        steady = {row[4] for row in run.losses if row[0] > run.step - LAST_STEPS} == {run.flags.beta}
+        terms = reconstruction, kl, reconstruction + run.flags.beta * kl
+        rows.append([run.flags.model, run.data.words, setting(run), f"{run.flags.beta:g}", run.flags.seed,
+                     f"{run.step:,}", *(f"{value:.2f}" if steady else NONE for value in terms),
+                     run.numbers["stddev"]["active"], *(score(run, key) for key in ("r2", *SCORES))])
+    return table(["model", "data", "setting", "final β", "seed", "step", "reconstruction", "KL", "loss", "active", *(
+        METRICS[key].title for key in ("r2", *SCORES))], rows)
 
 
 def heat_maps(found):
-    """In how many of a heat map's rows some pixel changes by more than a quarter of the grey scale."""
-    lines = {}
-    for run, _ in found.sweep():
-        ours, old = found.heat_maps.get(run.name), runs.of_2016("heat_map_rows_that_change_the_picture", run)
-        lines.setdefault(f"{run.flags.model}, {data_set(run.flags)}", []).append(
-            (run.flags.beta, ours["rows_that_change"] if ours else NONE, NONE if old is None else old))
-    betas = ", ".join(f"{beta:g}" for beta in sweep.BETAS)
-    return table([f"rows that change the image, at β {betas}", "ours", "2016's"],
-                 [[line, *(", ".join(str(row[i]) for row in rows) for i in (1, 2))] for line, rows in lines.items()])
-
-
-def reproduced(found):
-    """README's table: reconstruction losses, ours (the mean over seeds) and 2016's."""
-    lines, columns = {}, {}
-    for run, others in found.sweep():
-        ours = np.mean([found.losses[seed.name]["reconstruction_loss"] for seed in (run, *others)])
-        old = runs.of_2016("reconstruction_loss", run)
-        columns[data_set(run.flags), run.flags.beta] = f"{data_set(run.flags)}, β {run.flags.beta:g}"
-        lines.setdefault(run.flags.model, []).append(f"{ours:.2f} / {old:.2f}" if old else f"{ours:.2f}")
-    return table(["ours / 2016's", *columns.values()], [[model, *cells] for model, cells in lines.items()])
-
-
-def annealed(found):
-    """README's table, of one ball: plain runs of beta 1, and runs annealed to it, of seeds not in CHOICE."""
+    """In how many of a heat map's ten rows some pixel changes by more than a quarter of the grey scale."""
     rows = []
-    for (data, model, variant, beta), group in found.compared():
-        group = [run for run in group if not variant or run.annealed and run.flags.seed not in CHOICE]
-        if (data, beta) != ("one ball", 1) or not group:
-            continue
-        measured = [found.scores[run.name] for run in group]
-        seeds = ", ".join(str(run.flags.seed) for run in group)
-        rows.append([label_of(model, variant or "constant β"), f"{beta:g}", seeds, found.steps(group),
-                     spread([numbers["active_latents"] for numbers in measured], 0),
-                     *(spread([np.mean(numbers[key]) for numbers in measured if key in numbers]) for key in ALIGNMENT),
-                     spread([found.losses[run.name]["reconstruction_loss"] for run in group])])
-    return table(["one ball", "final β", "seeds", "step", "active latents", *(METRICS[key].title for key in ALIGNMENT),
-                  "reconstruction loss"], rows)
-
-
-def one_by_one(found, points):
-    """Runs, with the losses of their last steps, where beta did not change during these. points: as of Results."""
-    rows = []
-    for (data, model, variant, beta), group in points:
-        for run in group:
-            lines, _ = tables.read_losses(run.path)
-            reconstruction, kl = tables.mean_losses(lines, run.step - LAST_STEPS, run.step)
-            steady = {row[4] if len(row) > 4 else beta for row in lines if row[0] > run.step - LAST_STEPS} == {beta}
-            numbers = found.scores[run.name]
-            losses = reconstruction, kl, reconstruction + beta * kl
-            rows.append([label_of(model, variant or "constant β"), data, f"{beta:g}", run.flags.seed, f"{run.step:,}",
-                         *(f"{loss:.2f}" if steady else NONE for loss in losses), numbers["active_latents"],
-                         *(f"{np.mean(numbers[key]):.2f}" if key in numbers else NONE for key in ("r2", *ALIGNMENT))])
-    return table(["model", "data", "final β", "seed", "step", "reconstruction", "KL", "loss", "active", *(
-        METRICS[key].title for key in ("r2", *ALIGNMENT))], rows)
+    for run in swept(found):
+        ours, old = run.numbers.get("heat_map"), run.published("heat_map_rows_that_change_the_picture")
+        if ours:
+            rows.append([run.flags.model, run.data.words, f"{run.flags.beta:g}", run.flags.seed,
+                         ours["rows_that_change"], NONE if old is None else old])
+    return table(["model", "data", "β", "seed", "rows that change, ours", "2016's"], rows)
 
 
 def starts(found):
-    """What became of the codes of benchmarks/starts.py, a value a seed."""
-    rows, betas, asked = [], [], {
-        "loss": lambda end, beta: end["reconstruction"] + beta * end["kl"],
-        "SAP score": lambda end, beta: end["axis_score"], "linear R²": lambda end, beta: np.mean(end["r2"])}
-    for model, seeds in found.starts.items():
-        for start, ends in next(iter(seeds.values())).items():
-            betas = [*ends]
-            rows += [[model, start, what, *(", ".join(f"{value(mine[start][beta], float(beta)):.2f}" for mine in
-                      seeds.values()) for beta in betas)] for what, value in asked.items()]
-    return table(["model", "start", "after it", *(f"β {float(beta):g}" for beta in betas)], rows)
-
-
-def spread(values, digits=2):
-    """The least and the largest of some numbers; before them, of more than two, the median."""
-    ends = " to ".join(dict.fromkeys(f"{end(values):.{digits}f}" for end in (min, max))) if values else NONE
-    return f"{np.median(values):.{digits}f} ({ends})" if len(values) > 2 and " to " in ends else ends
+    """What became of the codes of experiments/starts.py, a line a run."""
+    with open(os.path.join(ROOT, "experiments", "starts.json"), encoding="utf-8") as file:
+        rows = json.load(file)
+    return table(["model", "h", "data", "start", "β", "seed", "steps", "reconstruction", "KL", "loss", "active",
+                  "linear R²", "SAP score"],
+                 [[row["model"], row["hidden_size"], row["data"].replace("_", " "), row["start"], f"{row['beta']:g}",
+                   row["seed"], f"{row['step']:,}", f"{row['reconstruction']:.2f}", f"{row['kl']:.2f}",
+                   f"{row['reconstruction'] + row['beta'] * row['kl']:.2f}", row["active"], f"{np.mean(row['r2']):.2f}",
+                   f"{row['sap']:.2f}"] for row in rows])
 
 
 TABLES = {  # file > name of its markers > what makes the lines
-    "RESULTS.md": {"annealed_seeds": lambda found: one_by_one(found, found.compared()), "starts": starts,
-                   "high_betas": lambda found: one_by_one(found, found.high()),
-                   "results": results, "tolerances": tolerances, "heat_maps": heat_maps,
-                   "scores_of_one_ball": lambda found: scores(found, "one ball"),
-                   "scores_of_two_balls": lambda found: scores(found, "two balls")},
-    "README.md": {"reproduced": reproduced, "annealed": annealed}}
+    "README.md": {"reproduced": reproduced, "annealed": annealed},
+    "RESULTS.md": {"tolerances": tolerances, "paper": paper,
+                   "scores_of_one_ball": lambda found: scores(found, "one_ball"),
+                   "scores_of_two_balls": lambda found: scores(found, "two_ball"),
+                   "scores_of_shapes": lambda found: scores(found, "shapes")},
+    "docs/tables.md": {"losses": losses, "every_run": every_run, "heat_maps": heat_maps, "starts": starts}}
 
 
 def put(text, name, lines):
@@ -224,7 +257,7 @@ def put(text, name, lines):
 def main(words=None):
     """Returns 0 if every table has its place."""
     flags = runs.parse(__doc__, FLAGS, words)
-    found, code = Results.read(flags.train_dir, flags.figures), 0
+    found, code = runs.measured(runs.runs_of(flags.train_dir), "reconstruction", "stddev", "scores"), 0
     for file, makers in TABLES.items():
         place = os.path.join(flags.root, file)
         try:

@@ -82,7 +82,7 @@ FLAGS = (
 
 
 def target_of(code, latents, channels):
-    """Codes [n, numbers] as targets of all latents, [n, latents]. channels: latents at a place of the latents' image (of
+    """Codes [n, numbers] as targets of all latents, [n, latents]. channels: latents at a place of their image (of
     other models: all of them)."""
     wide = np.pad(code, [(0, 0), (0, max(channels - code.shape[1], 0))])
     return np.tile(wide, (1, -(-latents // wide.shape[1])))[:, :latents].astype(np.float32)
