@@ -18,6 +18,7 @@ import numpy as np
 
 import analysis.metrics as metrics
 import architecture
+from analysis.components import independent_components, principal_components
 from analysis.maps import ranges, traverse
 from analysis.samples import FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
 from training.folder import NUMBERS, write_whole
@@ -113,11 +114,12 @@ def scores_untrained(vae):
 def scores_without_network(data):
     """To hold a network's scores against: those of the factors themselves and of the images; by name."""
     images = [data.render(states.astype(np.float32)).numpy().reshape(len(states), -1) for states in states_of(data)]
-    average = images[0].mean(axis=0)
-    centred = images[0] - average
-    components = np.linalg.eigh(centred.T @ centred)[1][:, -COMPONENTS:]
+    axes = principal_components(images[0], COMPONENTS)
+    principal = [pixels @ axes for pixels in images]
+    turn = independent_components(principal[0], Evaluation.COMPONENTS.seed)
     others = {"ideal code": scores_of([data.factors_of(states) for states in states_of(data)], data),
-              f"{COMPONENTS} principal components": scores_of([pixels @ components for pixels in images], data)}
+              f"{COMPONENTS} principal components": scores_of(principal, data),
+              f"{COMPONENTS} independent components": scores_of([code @ turn for code in principal], data)}
     if len(images) > 1:
         pairs = pairs_of(data)[2]
         others["raw pixels"] = {"change_accuracy": metrics.change_accuracy(*images[1:], pairs)}

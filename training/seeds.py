@@ -24,6 +24,7 @@ class Evaluation(enum.IntEnum):
     CHANGES = 102    # pairs of states that differ in one factor
     CODES = 104      # sampled codes whose range a traversal takes
     IMAGES = 105     # the images that are reconstructed
+    COMPONENTS = 106  # where the search for independent components starts
 
     @property
     def seed(self):
