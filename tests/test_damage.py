@@ -5,7 +5,7 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, TINY, check_equal, losses, one_line, resume, train
+from conftest import OF_TINY, TINY, check_equal, listing, losses, one_line, resume, same, train
 
 from analysis import load
 from architecture import tf
@@ -64,6 +64,40 @@ def test_no_bit_of_a_checkpoint_can_be_another_unnoticed(tmp_path):
         except ValueError:
             refused += 1
     assert refused > 0.7 * len(damaged)  # the others are in dates and the like
+
+
+def spoil(path, chance):
+    """Do something to a file's bytes."""
+    content = bytearray(path.read_bytes())
+    place, junk = chance.randrange(len(content) + 1), chance.randbytes(chance.randint(1, 200))
+    if content:
+        content[place % len(content)] ^= 1 << chance.randrange(8)
+    changed = {"empty": b"", "cut": content[:place], "flip": content, "append": content + junk,
+               "insert": content[:place] + junk + content[place:],
+               "replace": content[:place] + junk + content[place + len(junk):]}
+    deed = chance.choice(["delete", *changed])
+    path.unlink() if deed == "delete" else path.write_bytes(changed[deed])
+    return f"{path.name}: {deed}"
+
+
+@pytest.mark.parametrize("number", [n if n < 8 else pytest.param(n, marks=pytest.mark.long) for n in range(150)])
+def test_whatever_happens_to_its_files(short, unbroken, capfd, number):
+    """The same command trains on, and ends as if nothing had been, or refuses in a line and changes nothing."""
+    chance = random.Random(number)
+    files = sorted(path for path in short.iterdir() if path.is_file())
+    deeds = [spoil(path, chance) for path in chance.sample(files, chance.randint(1, 3))]
+    before = listing(short)
+    capfd.readouterr()
+    try:
+        resume(short)
+    except AssertionError as error:
+        assert "exit code 2" in str(error), deeds
+        said = [line for line in capfd.readouterr().err.splitlines() if "is damaged" not in line]
+        assert len(said) == 1 and str(short) in said[0] and listing(short) == before, (deeds, said)
+        return
+    assert "Traceback" not in capfd.readouterr().err and same(short, unbroken), deeds
+    steps = [row[0] for row in losses(short)]
+    assert steps == sorted(set(steps)) and steps[-1] == 40, deeds
 
 
 def test_all_damaged_is_refused(short, unbroken, capsys):

@@ -28,11 +28,9 @@ def content(path):
 
 
 def test_flags_that_are_no_part_of_the_experiment_may_change(short, unbroken):
-    resume(short, report_every=3, save_every=11, xla="on", keep=1)
+    resume(short, report_every=3, save_every=11, keep=1)
     assert [row[0] for row in losses(short)][-8:] == [22, 24, 27, 30, 33, 36, 39, 40]
-    assert checkpoints.steps(short) == [40] and flags_of(short)["save_every"] == 11
-    for key, value in arrays(short).items():
-        np.testing.assert_allclose(value, arrays(unbroken)[key], rtol=1e-2, atol=1e-3)
+    assert checkpoints.steps(short) == [40] and flags_of(short)["save_every"] == 11 and same(short, unbroken)
 
 
 def test_finished_then_longer(short, unbroken, capsys):
@@ -94,20 +92,18 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, short_once, capsys, f
         load(path)
 
 
-@pytest.mark.parametrize("key", folder.NEEDED + ("num_balls", "friction"))
-def test_loading_with_a_flag_lost_or_wrong(short, key):
+def test_flags_that_were_touched(short):
     flags = flags_of(short)
-    (short / "flags.json").write_text(json.dumps({other: flags[other] for other in flags if other != key}))
-    with pytest.raises(ValueError, match=f"{short.name}: its flags.json cannot be read.*{key}"):
-        load(short)
-    for value in {"hidden_size": ("x", -1, 3), "weight_init": ("x",), "model": ("cnn", "conv")}.get(key, ()):
+    for key in folder.NEEDED + ("num_balls", "friction"):
+        (short / "flags.json").write_text(json.dumps({other: flags[other] for other in flags if other != key}))
+        with pytest.raises(ValueError, match=f"{short.name}: its flags.json cannot be read.*{key}"):
+            load(short)
+    for key, value in [("hidden_size", "x"), ("hidden_size", -1), ("hidden_size", 3), ("weight_init", "x"),
+                       ("model", "cnn"), ("model", "conv")]:
         (short / "flags.json").write_text(json.dumps({**flags, key: value}))
         with pytest.raises(ValueError, match=f"{short.name}: .*(no model|do not fit)"):
             load(short)
-
-
-def test_a_name_with_any_letters_is_a_name(short):
-    (short / "flags.json").write_text(json.dumps({**flags_of(short), "name": "model_(*["}))
+    (short / "flags.json").write_text(json.dumps({**flags, "name": "model_(*["}))
     assert load(short).flags.name == "model_(*["
 
 

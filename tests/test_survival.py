@@ -28,7 +28,7 @@ def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, capsys, model, number)
     reference = train(tmp_path / "unbroken", **flags)
     path = tmp_path / reference.name.replace("unbroken", "store")
     moment = random.Random(f"{model} {number}")
-    step, in_a_save = moment.randint(every, saves // 2 * every), (number + (model == "conv")) % 2
+    step, in_a_save = moment.randint(every, saves // 2 * every), every == 8 and number % 2 == 0
     process = start(f"--train_dir={tmp_path}/store", "--threads=1", *(f"--{key}={flags[key]}" for key in flags))
     end = time.monotonic() + HANG
     refused = None
@@ -50,14 +50,6 @@ def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, capsys, model, number)
     train(tmp_path / "store", **flags)
     check_equal(path, reference)
     assert not list(path.glob("*.new"))
-
-
-def test_resumed_under_xla_it_ends_bit_equal(tmp_path):
-    """As fully_connected trains on a CPU, whose checkpoints take seconds."""
-    flags = {**OF_TINY, "xla": "adam"}
-    unbroken = train(tmp_path / "unbroken", **flags, max_step=20)
-    train(tmp_path / "broken", **flags, max_step=7)
-    check_equal(train(tmp_path / "broken", **flags, max_step=20), unbroken)
 
 
 def snapshots(path, monkeypatch, tmp_path):
