@@ -151,6 +151,7 @@ def test_tables_that_were_touched_are_cut_back_to_the_step_that_is_resumed_from(
         rows, whole = (tables.read(place / file)[0] for place in (path, unbroken))
         assert [row[0] for row in rows] == [7, 21, 28] and [row[0] for row in whole] == [7, 14, 21, 28]
         assert [row[1:3] for row in rows] == [row[1:3] for row in whole if row[0] != 14]
+        assert (path / file).read_text().count("\n") == 4
         told = f"{path}/{file}: dropped 2 lines that made no sense\n"
         assert told in said and told in (path / "log.txt").read_text()
     assert same(path, unbroken) and dict(scalars(path)["loss_vae"]) == dict(scalars(unbroken)["loss_vae"])
