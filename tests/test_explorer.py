@@ -238,7 +238,7 @@ def test_another_run_and_another_data_set(shipped, opened, tmp_path):
     name = "model_all_conv_num_balls_1_beta_0.5"
     Select(find(browser, ".run select")[0]).select_by_value(name)
     assert len(told(find(browser, ".run")[0])) == len(load(f"{PRETRAINED}_{name}").active)
-    Select(find(browser, "#controls select")[0]).select_by_visible_text("two balls")
+    Select(find(browser, "#data_set select")[0]).select_by_visible_text("two balls")
     first, second = find(browser, ".run")
     assert [len(find(first, ".map")), len(find(first, ".cross"))] == [2 * len(told(first)), 3 * len(told(first))]
     browser.save_screenshot(str(tmp_path / "two.png"))
@@ -256,7 +256,7 @@ def test_another_run_and_another_data_set(shipped, opened, tmp_path):
 @needs_browser
 def test_shapes(random, opened, tmp_path):
     browser = opened(random.path)
-    Select(find(browser, "#controls select")[0]).select_by_visible_text("2D shapes")
+    Select(find(browser, "#data_set select")[0]).select_by_visible_text("2D shapes")
     shape, scale, orientation = find(browser, "#controls input")
     shape.send_keys(Keys.ARROW_RIGHT)
     scale.send_keys(Keys.ARROW_LEFT)
