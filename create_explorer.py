@@ -108,7 +108,7 @@ def pair_of(mine):
 
 
 def main(words=None):
-    """Returns 0 if there is a run to show, else 2."""
+    """Returns 2 if there is no run that it can show."""
     began = time.perf_counter()
     flags, page = runs.parse_flags(__doc__, words, FLAGS), PAGE.read_text(encoding="utf-8")
     found = [run for run in runs.runs_of(flags.train_dir) if run.has_weights]
@@ -118,6 +118,8 @@ def main(words=None):
         say(f"explorer.html: {len(sizes) - len(chosen)} of {len(sizes)} runs are of large models; --large adds them")
     made = runs.each(runs.measured(chosen, "active_latents", "reconstruction"), "explorer.html",
                      lambda run: content_of_run(run, DTYPES[flags.weights]))
+    if sizes and not chosen:
+        return 0
     if not made:
         say("no explorer.html: there is no run with weights that it can show", sys.stderr)
         return 2
