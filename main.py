@@ -22,7 +22,7 @@ from training import batches, checkpoints, device, folder, process, progress, sw
 from training.data_sets import DATA_SETS, data_set_of
 from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
 from training.records import log, logged
-from training.run import Run, check_finite, check_init, hints, restore, trained_step
+from training.run import Run, check_finite, checked_step, hints, restore
 from training.seeds import Purpose, graph_seed
 
 
@@ -177,11 +177,10 @@ def main(words=None, objective=objective, table=FLAGS):
     gives its own, and a table with its flags. Returns the exit code."""
     flags = parse(__doc__, table, words)
     data = data_set_of(flags)
-    step = trained_step(flags, table)
-    if step is not None:
+    step = checked_step(flags, table)
+    if step is not None and step >= flags.max_step:
         progress.say(f"{folder.locate(flags, table)} is trained: step {step} of {flags.max_step}")
         return 0
-    check_init(flags)
     device.check_cv2()
     with process.stops() as stopped, folder.claimed(flags, table) as path, logged(path):
         try:

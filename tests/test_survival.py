@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("tiny")
 
 
 KILLS = [pytest.param(model, number, marks=() if number < everyday else pytest.mark.long)
-         for model, everyday in (("conv", 1), ("fully_connected", 1), ("all_conv", 0)) for number in range(4)]
+         for model, everyday in (("conv", 1), ("fully_connected", 1), ("all_conv", 0)) for number in range(3)]
 
 
 @pytest.mark.parametrize("model, number", KILLS)
@@ -28,12 +28,12 @@ def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, capsys, model, number)
     reference = train(tmp_path / "unbroken", **flags)
     path = tmp_path / reference.name.replace("unbroken", "store")
     moment = random.Random(f"{model} {number}")
-    step, in_a_save = moment.randint(every, saves // 2 * every), (number + (model == "conv")) % 2
+    step, in_a_save = moment.randint(every, saves // 2 * every), every == 8 and number % 2 == 0
     process = start(f"--train_dir={tmp_path}/store", "--threads=1", *(f"--{key}={flags[key]}" for key in flags))
     end = time.monotonic() + HANG
     refused = None
     while not (checkpoints.steps(path) if path.exists() else []) or losses(path)[-1][0] < step or (
-            in_a_save and not (path / "saving").exists()):
+            in_a_save and not list(path.glob("ckpt-*.new"))):
         assert process.poll() is None and time.monotonic() < end, process.communicate()
         if refused is None and (path / "flags.json").exists():
             capsys.readouterr()
@@ -49,15 +49,7 @@ def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, capsys, model, number)
     one_line(refused, f"by process {process.pid}")
     train(tmp_path / "store", **flags)
     check_equal(path, reference)
-    assert not (path / "saving").exists()
-
-
-def test_resumed_under_xla_it_ends_bit_equal(tmp_path):
-    """As fully_connected trains on a CPU, whose checkpoints take seconds."""
-    flags = {**OF_TINY, "xla": "adam"}
-    unbroken = train(tmp_path / "unbroken", **flags, max_step=20)
-    train(tmp_path / "broken", **flags, max_step=7)
-    check_equal(train(tmp_path / "broken", **flags, max_step=20), unbroken)
+    assert not list(path.glob("*.new"))
 
 
 def snapshots(path, monkeypatch, tmp_path):
@@ -72,7 +64,7 @@ def snapshots(path, monkeypatch, tmp_path):
             return change(*args, **kwargs)
         return changed
 
-    for name in "replace", "remove", "mkdir":
+    for name in "replace", "remove":
         monkeypatch.setattr(os, name, watched(getattr(os, name)))
     monkeypatch.setattr(builtins, "open", watched(io.open))
 
@@ -87,7 +79,7 @@ def test_a_kill_between_any_two_changes_of_files(short, unbroken, tmp_path, monk
     copies = snapshots(short, monkeypatch, tmp_path)
     resume(short, max_step=40)
     killed = copies()
-    assert len(killed) > 50
+    assert len(killed) > 30
     check_equal(short, unbroken)
     steps = [checkpoints.newest(path)[0] for path in killed]
     assert steps == sorted(steps) and set(steps) == {21, 28, 35, 40}
@@ -130,10 +122,12 @@ def test_stopped_by_signals_it_saves_and_resumes(tmp_path, unbroken, monkeypatch
 
 
 def test_a_signal_while_tensorflow_loads(tmp_path, unbroken, monkeypatch, capsys):
-    def load_tensorflow():
+    set_up = device.set_up
+
+    def interrupted(flags):
         os.kill(os.getpid(), signal.SIGINT)
-        return []
-    monkeypatch.setattr(device, "load_tensorflow", load_tensorflow)
+        return set_up(flags)
+    monkeypatch.setattr(device, "set_up", interrupted)
     path = train(tmp_path / "store", **OF_TINY, max_step=40, code=130)
     assert "stopped by SIGINT at step 0, saved (no step taken)" in capsys.readouterr().out
     monkeypatch.undo()

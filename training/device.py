@@ -3,7 +3,6 @@
     name, xla = device.set_up(flags)
 """
 import contextlib
-import gc
 import math
 import os
 import re
@@ -80,7 +79,6 @@ def set_up(flags=None):
     """
     with quiet():
         gpus = tf.config.list_physical_devices("GPU")
-    gc.freeze()  # the 300,000 objects of the import stay: no collection need look at them
     for gpu in gpus:
         with contextlib.suppress(RuntimeError, ValueError):  # used before, in this process
             tf.config.experimental.set_memory_growth(gpu, True)

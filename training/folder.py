@@ -72,7 +72,7 @@ def read_flags(path):
             raise ValueError(f"{', '.join(missing)} not found")
         if flags.data_set not in DATA_SETS:
             raise ValueError(f"there is no data set {flags.data_set}")
-        int(flags.seed), float(flags.beta), dict(flags.variant), re.compile(flags.name)
+        int(flags.seed), float(flags.beta), dict(flags.variant), os.fspath(flags.name)
         was, now = dict(flags.data), data_set_of(flags).constants()
     except FileNotFoundError:
         raise ValueError("it has no flags.json") from None

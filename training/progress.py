@@ -15,6 +15,7 @@ from training.data_sets import data_set_of
 from training.process import parent_sweep
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
+LABEL = 36  # columns at most, so that the numbers fit 80
 LOOK = 2  # seconds between two looks at how far the trainings of a sweep are
 
 
@@ -48,7 +49,9 @@ class Bar:
     def __init__(self, flags, step, line=0):
         shown = on_terminal()
         self.level = logging.DEBUG if shown else logging.INFO
-        label = f"{flags.model}, {data_set_of(flags).words}, beta {flags.beta:g}, seed {flags.seed}"
+        label = f"{flags.model}, {data_set_of(flags).words}, beta {flags.beta:g}"
+        label += f", seed {flags.seed}" * bool(flags.seed)
+        label = label if len(label) <= LABEL else label[:LABEL - 1] + "…"
         self.bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
                         position=line, leave=line == 0, disable=not shown, smoothing=0.05, bar_format=FORMAT,
                         desc=label)

@@ -1,6 +1,6 @@
 """What a run tells while it trains: log.txt, losses.csv, TensorBoard, stddev.csv and its plot, two sample images.
 
-    records = Records(path, step, beta_at)          a resumed run's tables cut back to its step
+    records = Records(path, step, latents)          a resumed run's tables cut back to its step
     records.add(step, reconstruction, kl, beta)     a row of losses.csv; nats per image
 """
 import contextlib
@@ -32,6 +32,7 @@ class ToScreen(logging.Handler):
 def logged(path):
     """While it lasts, `log` writes to log.txt all there is, and to the screen what is of its level."""
     to_file = logging.FileHandler(os.path.join(path, "log.txt"), delay=True, encoding="utf-8")
+    before = log.handlers, log.propagate, log.level
     log.handlers, log.propagate = [ToScreen(progress.screen_level()), to_file], False
     log.setLevel(logging.DEBUG)
     for handler in log.handlers:
@@ -39,7 +40,8 @@ def logged(path):
     try:
         yield
     finally:
-        log.handlers = []
+        log.handlers, log.propagate = before[:2]
+        log.setLevel(before[2])
         to_file.close()
 
 

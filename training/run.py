@@ -1,7 +1,8 @@
 """One training under way: the step that it is taken up at, and what is kept and said of it.
 
+    step = checked_step(flags, FLAGS)
     step = restore(flags, path, model, optimizer)
-    run = Run(flags, path, model, optimizer, step)
+    run = Run(flags, FLAGS, path, model, optimizer, step)
 """
 import platform
 import signal
@@ -16,26 +17,39 @@ from training.latents import NONE_ACTIVE
 from training.records import Records, log
 
 
-def trained_step(flags, table):
-    """The step that the run of these flags has been trained to, where that is max_step or more; else None."""
+def checked_step(flags, table):
+    """The step of the newest whole checkpoint of these flags' run; None where it has yet to begin. What cannot be done
+    as asked is refused, in a second and with nothing changed."""
     path = folder.locate(flags, table)
-    if flags.restart or not folder.is_run(path):
-        return None
-    folder.check(path, flags, table)
-    there = checkpoints.steps(path)
-    return there[0] if there and there[0] >= flags.max_step else None
+    try:
+        if not flags.restart and folder.is_run(path):
+            folder.check(path, flags, table)
+            step, values = checkpoints.newest(path)
+            if values and (step >= flags.max_step or checkpoints.has_optimizer(values)):
+                return step
+            if values:
+                raise ValueError("it holds weights alone, without the optimizer's state: they can be loaded and drawn, "
+                                 f"but not trained on. --init_from={path} with another --train_dir starts a new run")
+            if checkpoints.steps(path):  # beginning again would cut its curve back to nothing
+                raise ValueError(f"it was trained to step {tables.last_step(path)}, and no whole checkpoint is left. "
+                                 "Give another --train_dir, or --restart to move it aside and begin again")
+            if folder.why_not_loaded(path) == f"it {folder.WITHOUT_WEIGHTS}":
+                raise ValueError(f"it {folder.WITHOUT_WEIGHTS}. Give another --train_dir")
+    except (ValueError, OSError) as error:
+        process.refuse(f"{path}: {error}")
+    if flags.init_from:
+        check_init(flags)
+    return None
 
 
 def check_init(flags):
     """Refuse an --init_from that names no run to start this one from."""
-    if flags.init_from is None:
-        return
     try:
         old = folder.read_flags(flags.init_from)
         facts = [("model is", old.model, flags.model), ("hidden_size is", old.hidden_size, flags.hidden_size),
                  ("images are", data_set_of(old).image_shape, data_set_of(flags).image_shape)]
         wrong = [f"its {what} {was}, here {now}" for what, was, now in facts if was != now]
-        if wrong or not checkpoints.steps(flags.init_from):
+        if wrong or not checkpoints.newest(flags.init_from)[1]:
             raise ValueError("; ".join(wrong) or folder.why_not_loaded(flags.init_from))
     except (ValueError, OSError) as error:
         process.refuse(f"--init_from: {flags.init_from}: {error}")
@@ -43,28 +57,22 @@ def check_init(flags):
 
 def restore(flags, path, model, optimizer):
     """Give model and optimizer the values of the run's newest checkpoint, or, where it has none, the weights that
-    --init_from names. Returns the step. What cannot be done as asked is refused."""
+    --init_from names. Returns the step. Values that do not fit are refused."""
+    source = path
     try:
         step, values = checkpoints.newest(path)
         if values:
-            if not checkpoints.has_optimizer(values):
-                raise ValueError("it holds weights alone, without the optimizer's state: they can be loaded and drawn, "
-                                 f"but not trained on. --init_from={path} with another --train_dir starts a new run")
             checkpoints.assign(checkpoints.variables_of(model, optimizer), values)
             log.info(f"resumed from step {step}")
             return step
-        if checkpoints.steps(path):  # beginning again would cut its curve back to nothing
-            raise ValueError(f"it was trained to step {tables.last_step(path)}, and no whole checkpoint is left. Give "
-                             "another --train_dir, or --restart to move it aside and begin again")
-        if folder.why_not_loaded(path) == f"it {folder.WITHOUT_WEIGHTS}":
-            raise ValueError(f"it {folder.WITHOUT_WEIGHTS}. Give another --train_dir")
         if flags.init_from:
-            step, values = checkpoints.newest(flags.init_from)
+            source = flags.init_from
+            step, values = checkpoints.newest(source)
             checkpoints.assign(checkpoints.variables_of(model), values or {})
-            log.info(f"starts from the weights of {flags.init_from} at its step {step}")
+            log.info(f"starts from the weights of {source} at its step {step}")
         return 0
     except ValueError as error:
-        process.refuse(f"{path}: {error}")
+        process.refuse(f"{source}: {error}")
 
 
 def hints(flags, table, beta_at):
