@@ -99,19 +99,21 @@ def draw_settings(shown):
     floor = shown[0].numbers["reconstruction"]["entropy"]
     panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
               if all(key in run.scores for run in shown)}
-    panels[f"loss above {floor:.2f} (nats per image)"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
+    panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({setting(run) for run in shown})
     figure = plotting.figure(figsize=(2.1 * len(panels) + 2.6, 0.42 * rows + 1.4))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value, setting)
-        axis.set_title(plotting.wrapped(title, 24), fontsize=9)
+        axis.set_title(title if "\n" in title else plotting.wrapped(title, 24), fontsize=9)
         if "loss" in title:
+            axis.set_xlabel("nats per image", fontsize=9)
             axis.set_xscale("log")
-            plotting.plain_ticks(axis.xaxis)
+            plotting.plain_ticks(axis.xaxis, narrow=True)
         else:
             axis.set_xlim(-0.03, 1.05)
-    figure.suptitle(f"Every setting, a dot a seed\n{plotting.caption(shown)}", fontsize=11)
+    figure.suptitle("What other settings change: a dot a seed, a bar at the median of three or more\n"
+                    f"{plotting.caption(shown)}", fontsize=11)
     return figure
 
 

@@ -198,9 +198,10 @@ def strips(axes, shown, value, names):
         axes.axhline(place, color="0.9", linewidth=0.8, zorder=0)
 
 
-def plain_ticks(axis):
-    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten."""
-    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+def plain_ticks(axis, narrow=False):
+    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten; on a narrow one with many decades, these alone."""
+    low, high = axis.get_view_interval()
+    axis.set_minor_locator(LogLocator(subs=() if narrow and high > 40 * low else (2, 5)))
     for set_formatter in axis.set_major_formatter, axis.set_minor_formatter:
         set_formatter(lambda value, _: f"{value:g}")
 
