@@ -111,7 +111,7 @@ def draw_settings(shown):
             axis.set_xscale("log")
             plotting.plain_ticks(axis.xaxis, narrow=True)
         else:
-            axis.set_xlim(-0.03, 1.05)
+            axis.set(xlim=(-0.05, 1.05), xticks=(0, 0.5, 1))
     figure.suptitle("What other settings change: a dot a seed, a bar at the median of three or more\n"
                     f"{plotting.caption(shown)}", fontsize=11)
     return figure

@@ -19,7 +19,7 @@ from training.progress import say
 
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
 COLUMNS, COLOURS = 6, 40
-MAP = 3                                   # dots a side of a response map's cell
+MAP = 180                                 # dots along a response map, or a few more
 WHITE = 5                                 # frames before a latent does something
 
 
@@ -74,14 +74,15 @@ def grow(run):
     born = int((np.abs(np.nan_to_num(maps_of)) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first that is not white
     steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]
     paint, font = colours(), font_of(14)
-    side, height = MAP * view.cells, MAP * maps_of.shape[2]  # of a line, a row a curve
+    times = -(-MAP // view.cells)
+    side, height = times * view.cells, times * maps_of.shape[2]  # of a line, a row a curve
     frames = []
     for step, values in zip(steps, maps_of, strict=True):
         canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, height + 2 * LINE), "white")
         draw = ImageDraw.Draw(canvas)
         draw.text((4, 6), f"step {step:,}   β = {betas.get(step, run.flags.beta):.3g}", fill="black", font=font)
         for place, (latent, value) in enumerate(zip(latents, values, strict=True)):
-            tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(MAP, axis=0).repeat(MAP, axis=1)
+            tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(times, axis=0).repeat(times, axis=1)
             left = place * (side + GAP)
             draw.text((left + side // 2, LINE + 6), symbol(latent), fill="black", font=font, anchor="ma")
             canvas.paste(Image.fromarray(tile), (left, 2 * LINE))

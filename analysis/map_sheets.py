@@ -118,7 +118,7 @@ def draw_examples(axes, data, width, top):
     for number, (name, states) in enumerate(data.examples.items()):
         images = visible(data.render(np.array(states, np.float32)).numpy(), data.image_shape)
         for end, image in enumerate(images):
-            left = width * (number + 0.1 + 0.45 * end) / len(data.examples)
+            left = width * (number + 0.5) / len(data.examples) + (ICON + 0.2) * (end - 1) + 0.1
             axes.imshow(image, "gray", vmin=0, vmax=1, aspect="auto",
                         extent=(left, left + ICON, top + ICON, top))
             axes.text(left + ICON / 2, top - 0.04, f"{name}: {'high' if end else 'low'}", fontsize=8, ha="center",

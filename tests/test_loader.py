@@ -27,8 +27,8 @@ def vae():
 
 def test_what_it_knows_of_its_run(vae):
     assert vae.step == 100_000 and vae.latents == 32 and vae.data == Balls() and vae.flags.lr == 0.001
-    active = ", ".join(map(str, vae.active))
-    assert repr(vae) == f"conv on one ball, beta 0.1, step 100,000: {len(vae.active)} of 32 latents are active ({active})"
+    assert repr(vae) == f"conv on one ball, beta 0.1, step 100,000: {len(vae.active)} of 32 latents are active " \
+        f"({', '.join(map(str, vae.active))})"
 
 
 def test_encode_and_reconstruction_loss_are_the_models(vae):
