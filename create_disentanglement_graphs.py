@@ -41,8 +41,8 @@ def draw_scores(shown):
     handles = []
     for key, axis in zip(panels, axes, strict=False):
         draw_baselines(axis, shown, key)
-        alive = [run for run in shown if run.numbers["stddev"]["active"]]
-        handles = plotting.against_beta(axis, alive, lambda run, key=key: score(run, key))
+        handles = plotting.against_beta(axis, shown, lambda run, key=key: (
+            score(run, key) if run.numbers["stddev"]["active"] else None))
         published = runs.published(key, shown[0].data)
         for model, by_beta in published.items():
             axis.plot([float(beta) for beta in by_beta], by_beta.values(), "s", markersize=8,
@@ -50,7 +50,7 @@ def draw_scores(shown):
         for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
             colour = plotting.colour_of(model)
             for run in mine:
-                if run not in alive:
+                if not run.numbers["stddev"]["active"]:
                     axis.plot(run.flags.beta * plotting.aside(number), 0.06, "x", color=colour,
                               transform=axis.get_xaxis_transform())
             axis.axhline(np.mean([np.mean(run.scores["others"][UNTRAINED][key]) for run in mine]), color=colour,
@@ -101,7 +101,7 @@ def draw_settings(shown):
               if all(key in run.scores for run in shown)}
     panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({setting(run) for run in shown})
-    figure = plotting.figure(figsize=(2.1 * len(panels) + 2.6, 0.42 * rows + 1.4))
+    figure = plotting.figure(figsize=(2.1 * len(panels) + 3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value, setting)

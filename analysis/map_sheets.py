@@ -97,9 +97,11 @@ def draw_plane(axes, left, top, view, labelled):
 def draw_curves(axes, left, top, view, values, everyone, labelled):
     """A latent's mean along a line, a curve each [curves, cells]; on one scale for all latents."""
     draw_frame(axes, left, top, view, labelled)
-    low, high = min(-1.0, np.nanmin(everyone)), max(1.0, np.nanmax(everyone))
+    low, top_value = min(-1.0, np.nanmin(everyone)), max(1.0, np.nanmax(everyone))
+    labels = view.curves[1] if view.curves else ()
+    high = top_value + 0.08 * len(labels) * (top_value - low)  # with room for the labels
     x = left + (np.arange(view.cells) + 0.5) / view.cells * SIDE
-    for number, (curve, label) in enumerate(zip(values, view.curves[1] if view.curves else ("",), strict=True)):
+    for number, (curve, label) in enumerate(zip(values, labels or [""], strict=True)):
         colour = colormaps["Dark2"](number)
         axes.plot(x, top + SIDE * (high - curve) / (high - low), color=colour, linewidth=1.2)
         if labelled:
@@ -107,7 +109,7 @@ def draw_curves(axes, left, top, view, values, everyone, labelled):
     zero = top + SIDE * high / (high - low)
     axes.hlines(zero, left, left + SIDE, color="0.8", linewidth=0.6, zorder=0)
     if labelled:
-        for value in (low, 0, high):
+        for value in (low, 0, top_value):
             axes.text(left - 0.06, top + SIDE * (high - value) / (high - low), said(round(value, 1)), fontsize=8,
                       ha="right", va="center")
         axes.text(left - 0.42, top + SIDE / 2, "posterior mean", fontsize=9, ha="center", va="center", rotation=90)

@@ -196,6 +196,7 @@ class TestReading:
         assert np.array_equal(vae.untrained().sample(2), load(start).sample(2))
         before = vae.at(checkpoints.read(checkpoints.file_of(short, 7)))
         assert not np.array_equal(before.sample(2), vae.sample(2))
+        assert np.array_equal(vae.sample(2), load(short).sample(2))
         for file in short.glob("ckpt-*1*"):  # 14 and 21
             file.unlink()
         assert load(short).step == 7 and np.array_equal(load(short).sample(2), before.sample(2))
