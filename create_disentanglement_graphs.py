@@ -101,7 +101,7 @@ def draw_settings(shown):
               if all(key in run.scores for run in shown)}
     panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({setting(run) for run in shown})
-    figure = plotting.figure(figsize=(2.1 * len(panels) + 3, 0.44 * rows + 1.6))
+    figure = plotting.figure(figsize=(2.1 * len(panels) + 3.3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value, setting)

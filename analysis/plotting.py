@@ -195,7 +195,7 @@ def strips(axes, shown, value, names):
         if len(mine) > 2:
             axes.plot([np.median(values)] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)), [wrapped(name, 44) for name in rows], fontsize=8)
+    axes.set_yticks(range(len(rows)), [wrapped(name, 52) for name in rows], fontsize=8)
     axes.grid(alpha=0.25, axis="x")
     for place in range(len(rows)):
         axes.axhline(place, color="0.9", linewidth=0.8, zorder=0)
