@@ -41,8 +41,8 @@ def draw_scores(shown):
     handles = []
     for key, axis in zip(panels, axes, strict=False):
         draw_baselines(axis, shown, key)
-        alive = [run for run in shown if run.numbers["stddev"]["active"]]
-        handles = plotting.against_beta(axis, alive, lambda run, key=key: score(run, key))
+        handles = plotting.against_beta(axis, shown, lambda run, key=key: (
+            score(run, key) if run.numbers["stddev"]["active"] else None))
         published = runs.published(key, shown[0].data)
         for model, by_beta in published.items():
             axis.plot([float(beta) for beta in by_beta], by_beta.values(), "s", markersize=8,
@@ -50,7 +50,7 @@ def draw_scores(shown):
         for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
             colour = plotting.colour_of(model)
             for run in mine:
-                if run not in alive:
+                if not run.numbers["stddev"]["active"]:
                     axis.plot(run.flags.beta * plotting.aside(number), 0.06, "x", color=colour,
                               transform=axis.get_xaxis_transform())
             axis.axhline(np.mean([np.mean(run.scores["others"][UNTRAINED][key]) for run in mine]), color=colour,
@@ -99,19 +99,21 @@ def draw_settings(shown):
     floor = shown[0].numbers["reconstruction"]["entropy"]
     panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
               if all(key in run.scores for run in shown)}
-    panels[f"loss above {floor:.2f} (nats per image)"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
+    panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({setting(run) for run in shown})
-    figure = plotting.figure(figsize=(2.1 * len(panels) + 2.6, 0.42 * rows + 1.4))
+    figure = plotting.figure(figsize=(2.1 * len(panels) + 3.3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value, setting)
-        axis.set_title(plotting.wrapped(title, 24), fontsize=9)
+        axis.set_title(title if "\n" in title else plotting.wrapped(title, 24), fontsize=9)
         if "loss" in title:
+            axis.set_xlabel("nats per image", fontsize=9)
             axis.set_xscale("log")
-            plotting.plain_ticks(axis.xaxis)
+            plotting.plain_ticks(axis.xaxis, narrow=True)
         else:
-            axis.set_xlim(-0.03, 1.05)
-    figure.suptitle(f"Every setting, a dot a seed\n{plotting.caption(shown)}", fontsize=11)
+            axis.set(xlim=(-0.05, 1.05), xticks=(0, 0.5, 1))
+    figure.suptitle("What other settings change: a dot a seed, a bar at the median of three or more\n"
+                    f"{plotting.caption(shown)}", fontsize=11)
     return figure
 
 

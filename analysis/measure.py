@@ -80,7 +80,8 @@ def edit(vae):
 
 def heat_map(vae):
     """In how many rows of the heat map some pixel changes by more than a quarter of the grey scale."""
-    return {"rows_that_change": int((np.ptp(edit(vae)[2], axis=1).max(axis=(1, 2)) > 0.25).sum())}
+    changes = np.ptp(edit(vae)[2], axis=1)                                        # [rows, rows, columns], or more
+    return {"rows_that_change": int((changes.reshape(len(changes), -1).max(axis=1) > 0.25).sum())}
 
 
 # Scores
