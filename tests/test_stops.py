@@ -1,6 +1,6 @@
-"""How a sweep ends early: signals, a screen that is gone, kill -9. With trainings that are made up, and real."""
+"""How a sweep, a training and a drawing end early: signals, a screen that is gone, kill -9. With trainings that are
+made up, and real."""
 import fcntl
-import json
 import os
 import pty
 import re
@@ -12,9 +12,10 @@ import termios
 import time
 
 import pytest
-from conftest import HANG, ROOT, losses
-from made_up import PYTHON, begin, fake, told, wait
+from conftest import HANG, ROOT, losses, one_line, start
+from made_up import PYTHON, begin, fake, run, told, wait
 
+import main
 from training import checkpoints, progress, sweep
 
 TRAINS = '''
@@ -100,11 +101,11 @@ def alive(pid):
 
 
 class Terminal:
-    """A terminal of 80 columns on which a command runs; what it shows, as lines."""
+    """A terminal of 100 columns on which a command runs; what it shows, as lines."""
 
     def __init__(self, command, env):
         self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
         self.process = subprocess.Popen(["setsid", "--ctty", *command], env=env, stdin=slave, stdout=slave,
                                         stderr=slave)
         os.close(slave)
@@ -127,21 +128,13 @@ class Terminal:
             elif token == "\x1b[A":
                 row -= 1
             else:
-                assert len(token) == 1 and column < 80, f"{token!r} after {lines[row]!r}"
+                assert len(token) == 1 and column < 100, f"{token!r} after {lines[row]!r}"
                 lines[row] = lines[row][:column].ljust(column) + token + lines[row][column + 1:]
                 column += 1
         return [line.rstrip() for line in lines]
 
     def hang_up(self):
         os.close(self.master)
-
-
-def run(*words, **kwargs):
-    """./run to its end; what it said."""
-    done = subprocess.run([ROOT / "run", *words], capture_output=True, text=True, timeout=HANG,
-                          env={**os.environ, "PYTHON": PYTHON}, **kwargs)
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
 
 
 def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
@@ -161,14 +154,14 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
         return [pid for pid in found if pid and alive(pid)]
 
     terminal = Terminal([ROOT / "run", *words], env)
-    bars = [f"all_conv 2 β{beta}" for beta in ("0.5", "1")]
+    bars = [f"all_conv, two balls, beta {beta}, seed 0" for beta in ("0.5", "1")]
 
     def shown():
         return all(any(line.startswith(bar) and "step/s" in line and "?" not in line for line in terminal.lines())
                    for bar in bars)
 
     wait(shown, terminal.process)
-    first, *others = terminal.lines()
+    _, first, *others = terminal.lines()
     assert first.startswith("run: 2 experiments, 2 at a time, on 1 of")
     assert re.match(r"0 of 2 trained, \d+ h \d+ min left$", others[0]), others
     for bar, line in zip(bars, others[1:], strict=True):
@@ -193,14 +186,14 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
         assert "stopped by SIGTERM" in open(f"{path}/log.txt").read()
 
     last = max(killed_at)
-    assert run(*words, f"--max_step={last + 20}").endswith("run: all trained and drawn\n")
+    assert run(*words, f"--max_step={last + 20}").stdout.endswith("run: all trained and drawn\n")
     assert saved() == [last + 20] * 2
     for path in runs:
         assert open(f"{path}/log.txt").read().count("resumed from step") == 2
         steps = [row[0] for row in losses(path)]
         assert steps == sorted(set(steps)) and steps[-1] == last + 20
-    with open(tmp_path / "f" / "stddev.json") as file:
-        assert len(json.load(file)) == 2
+    drawn = set(os.listdir(tmp_path / "f"))
+    assert {f"heat_map_model_all_conv_num_balls_2_beta_{beta}.png" for beta in ("0.5", "1.0")} <= drawn
 
 
 def test_a_terminal_without_a_size_gets_lines(monkeypatch):
@@ -216,15 +209,39 @@ def test_a_terminal_without_a_size_gets_lines(monkeypatch):
 
 @pytest.mark.long
 def test_the_whole_sweep(tmp_path):
-    """18 trainings and all figures, from another folder; then again, which finds all done."""
+    """18 trainings and all figures, then again, which finds all done."""
     words = ("--max_step=2", f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/my figures")
-    output = run(*words, cwd=tmp_path)
+    output = run(*words).stdout
     assert "18 experiments" in output and output.endswith("run: all trained and drawn\n")
-    for name in sweep.names():
+    for name in sweep.names(main.FLAGS):
         assert checkpoints.newest(f"{tmp_path}/store_{name}")[0] == 2 and f"{name}: trained, step 2" in output
     figures = set(os.listdir(tmp_path / "my figures"))
-    assert {f"heat_map_{name}.png" for name in sweep.names()} | {
-        f"{data}_ball_stddev_{model}.png" for data in ("one", "two") for model in sweep.MODELS} | {
-        f"{data}_ball_reconstruction_loss.png" for data in ("one", "two")} | {
-        "stddev.json", "reconstruction_loss.json", "disentanglement.json"} <= figures
-    assert run(*words, cwd=tmp_path).count("is trained: step 2 of 2") == 18
+    assert {f"heat_map_{name}.png" for name in sweep.names(main.FLAGS)} | {
+        f"{data}_ball_stddev_{model}.png" for data in ("one", "two") for model in sweep.SWEEPS["balls"]["model"]} | {
+        f"{data}_ball_reconstruction_loss.png" for data in ("one", "two")} <= figures
+    assert run(*words).stdout.count("is trained: step 2 of 2") == 18
+
+
+def test_ctrl_c_in_the_middle_of_a_training_saves(tmp_path):
+    running = start("--model=all_conv", "--batch_size=4", "--threads=1", "--save_every=10", "--report_every=10",
+                    f"--train_dir={tmp_path}/s")
+    for line in running.stdout:
+        if "step 10 of" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    said, errors = running.communicate(timeout=HANG)
+    assert running.returncode == 130 and not errors
+    path, = tmp_path.iterdir()
+    assert f"stopped by SIGINT at step {checkpoints.newest(path)[0]}, saved" in said.splitlines()[-1]
+
+
+def test_ctrl_c_in_the_middle_of_drawing_leaves_nothing_half_written(tmp_path):
+    running = subprocess.Popen([PYTHON, "-m", "analysis.draw", f"--figures={tmp_path}",
+                                "--train_dir=checkpoints/pretrained/train_store"], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait(lambda: os.listdir(tmp_path), running)
+    running.send_signal(signal.SIGINT)
+    _, errors = running.communicate(timeout=HANG)
+    assert running.returncode == 130
+    one_line(errors, ": stopped")
+    assert not [file for file in os.listdir(tmp_path) if not file.endswith((".png", ".gif", ".json", ".jpg"))]
