@@ -100,7 +100,7 @@ def test_an_array_with_a_requeued_task(slurm, tmp_path):
             assert time.monotonic() < end, [path.read_text() for path in tmp_path.glob("*.txt")]
             time.sleep(0.2)
 
-    wait(lambda: list(conv.glob("ckpt-*.index")) and list(all_conv.glob("ckpt-*.index")))
+    wait(lambda: list(conv.glob("ckpt-*.npz")) and list(all_conv.glob("ckpt-*.npz")))
     slurm("scontrol", "requeue", f"{job}_6")
     wait(lambda: "stopped by SIGTERM" in (conv / "log.txt").read_text())
     stopped_at = checkpoints.newest(str(conv))[0]
