@@ -30,16 +30,11 @@ def commands(page):
                 yield shlex.split(re.split(" [|>&]", found[1])[0], comments=True)
 
 
-def test_commands_are_found(tmp_path):
-    """In blocks of both kinds, without what stands around them."""
-    (tmp_path / "page.md").write_text("    ./run --a=1 | head -1\n\n    JOBS=2 ./run # two\n\n    feed 1.0 it's\n\n"
-                                      "```\n$ tests/run -k 'a b'\nsaid\n```\n```python\n./no\n```\n./no")
-    assert list(commands(tmp_path / "page.md")) == [["./run", "--a=1"], ["./run"], ["tests/run", "-k", "a b"]]
-
-
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_is_there_and_takes_its_flags(page):
-    for program, *words in commands(page):
+    found = list(commands(page))
+    assert len(found) > 2 or page.parent.name == "docs"
+    for program, *words in found:
         if program == "./run":
             sweep.parse_sweep(main.FLAGS, [word for word in words if word != "--setup"])
         elif program == "sbatch":

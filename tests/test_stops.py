@@ -11,7 +11,7 @@ import subprocess
 import termios
 
 import pytest
-from conftest import HANG, ROOT, losses, one_line, start
+from conftest import HANG, ROOT, losses, start
 from made_up import PYTHON, begin, fake, run, told, wait
 
 from training import checkpoints
@@ -96,15 +96,15 @@ def test_ctrl_c_in_the_middle_of_a_training_saves(tmp_path):
     assert f"stopped by SIGINT at step {checkpoints.newest(path)[0]}, saved" in said.splitlines()[-1]
 
 
-def test_ctrl_c_in_the_middle_of_drawing_leaves_nothing_half_written(tmp_path):
+@pytest.mark.parametrize("number, says", [(signal.SIGINT, "draw.py: stopped\n"), (signal.SIGTERM, "")])
+def test_stopped_in_the_middle_of_drawing_nothing_is_left_half_written(tmp_path, number, says):
     running = subprocess.Popen([PYTHON, "-m", "analysis.draw", f"--figures={tmp_path}",
                                 "--train_dir=checkpoints/pretrained/train_store"], cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait(lambda: os.listdir(tmp_path), running)
-    running.send_signal(signal.SIGINT)
+    running.send_signal(number)
     _, errors = running.communicate(timeout=HANG)
-    assert running.returncode == 130
-    one_line(errors, "draw.py: stopped")
+    assert running.returncode == 128 + number and errors == says
     assert not [file for file in os.listdir(tmp_path) if not file.endswith((".png", ".gif", ".json", ".jpg"))]
 
 
