@@ -14,13 +14,13 @@ import sys
 import numpy as np
 
 from analysis import animation, map_sheets, maps, plotting, runs
+from analysis.measure import KEPT
 from training import checkpoints, process
 from training.latents import NONE_ACTIVE
 from training.pictures import visible
 from training.progress import say
 
 MAPS, MOVED, VALUES = 4, 2, 5  # latents as maps, latents that go through their range, and images of that
-KEPT = 20   # checkpoints from which on a run has an animation
 ROWS = 9    # of a figure
 GRID = 7    # images a side
 

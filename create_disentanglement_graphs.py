@@ -6,7 +6,8 @@ writes for every run response_map_<run>.png (the active latents' means over the 
 and traversal_<run>.gif (every active latent going through the range it takes); for every data set
 <data set>_disentanglement.png: the metrics of analysis/metrics.py against beta, of the runs of its own sweep;
 ..._betas_disentanglement.png, of runs at other betas, too; and <data set>_settings.png: of every model and setting,
-such as annealed runs, a dot a seed.
+such as annealed runs, a dot a seed; <data set>_over_time.png: the SAP scores of runs that kept 20 checkpoints or more
+(main.py --keep=1000), against steps.
 """
 import os
 import sys
@@ -121,6 +122,28 @@ def setting(run):
     return f"{plotting.setting_of(run)}, β {run.flags.beta:g}"
 
 
+def draw_over_time(shown):
+    """The SAP score of every run that kept its checkpoints, against steps, and its beta below; a colour a model."""
+    figure = plotting.figure(figsize=(8, 4.6))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    handles = {}
+    for run in shown:
+        points = run.numbers["over_time"]["points"]
+        look = {"color": plotting.colour_of(run.flags.model), "linestyle": "-" if run.annealed else ":"}
+        (handles[setting(run)],) = above.plot([point["step"] for point in points], [point["sap"] for point in points],
+                                              linewidth=1.2, label=setting(run), **look)
+        below.plot([row[0] for row in run.losses], [row[4] for row in run.losses], **look)
+    above.set(ylim=(-0.03, 1.03), ylabel="SAP score")
+    below.set(xlabel="step", ylabel="β")
+    for axis in above, below:
+        axis.grid(alpha=0.25)
+        axis.set_xlim(left=0)
+    below.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
+    figure.suptitle(f"When latents align: a line a run\n{plotting.caption(shown)}", fontsize=11)
+    plotting.legend(figure, list(handles.values()), 2)
+    return figure
+
+
 def draw_run(figures, run):
     """A run's maps and its animation."""
     vae, active = run.vae, run.vae.active
@@ -155,6 +178,10 @@ def draw_all(found, figures):
         shown = [run for run in mine if (run.flags.model, run.flags.beta) in varied]
         if shown:
             plotting.save(draw_settings(shown), os.path.join(figures, f"{key}_settings.png"), shown)
+    for key, mine in runs.groups(found, lambda run: run.data.key).items():
+        shown = [run for run in mine if run.numbers.get("over_time", {}).get("points")]
+        if shown:
+            plotting.save(draw_over_time(shown), os.path.join(figures, f"{key}_over_time.png"), shown)
     return bool(found)
 
 
