@@ -19,6 +19,7 @@ from training import checkpoints
 TRAINS = '''
 for name in HUP INT USR1 TERM; do trap "echo $name >> {0}/got; exit $((128 + $(kill -l $name)))" $name; done
 echo $$ >> {0}/pids
+[[ ! -e {0}/got ]] || exit 0
 while :; do sleep 0.05; done'''
 
 
