@@ -1,4 +1,5 @@
 """Tried as someone who changes something: each change is in one place, and nothing drops it silently."""
+import functools
 import importlib
 import json
 import os
@@ -14,7 +15,7 @@ import architecture
 import ball_generator
 import create_beta_images
 import main
-from analysis import draw, load, plotting
+from analysis import draw, load
 from architecture import MODELS, tf
 from ball_generator import Balls
 from training import checkpoints
@@ -111,22 +112,10 @@ def test_images_of_any_channels_are_shown(three):
     assert visible(grey, (16, 16, 1)) is grey and visible(grey[..., None], (16, 16, 1)).shape == grey.shape
 
 
-def test_a_fourth_model_is_one_record(unbroken):
-    """It has its flags' defaults, trains, loads, and has its colour in figures (test_plots.py draws all of them)."""
-    flags = main.parse(None, main.FLAGS, ["--model=tiny"])
-    assert (flags.hidden_size, flags.lr, flags.weight_init) == (2, 1e-3, 0.1)
-    vae = load(unbroken)
-    assert vae.latents == 2 and vae.sample(3).shape == (3, 32, 32)
-    assert plotting.colour_of("tiny") == SMALL.colour != plotting.colour_of("conv")
-
-
-def test_a_model_that_is_no_more(short):
-    """Its runs cannot be loaded, and say so; figures of numbers have a colour left for it."""
-    flags = json.loads((short / "flags.json").read_text())
-    (short / "flags.json").write_text(json.dumps({**flags, "model": "gone"}))
-    with pytest.raises(ValueError, match="architecture.py has no model gone"):
-        load(short)
-    assert plotting.colour_of("gone") not in [record.colour for record in MODELS.values()]
+def add(monkeypatch, row):
+    """A row at the end of main.py's table."""
+    monkeypatch.setattr(main, "FLAGS", (*main.FLAGS, row))
+    monkeypatch.setattr(main, "main", functools.partial(main.main, table=main.FLAGS))
 
 
 @pytest.mark.parametrize("row, word", [
@@ -137,7 +126,7 @@ def test_a_new_flag_is_a_row(short, unbroken, monkeypatch, capsys, row, word):
     """Runs that were begun without it have its default; another value is another run."""
     flags = json.loads((short / "flags.json").read_text())
     assert row.name not in flags
-    monkeypatch.setattr(main, "FLAGS", (*main.FLAGS, row))
+    add(monkeypatch, row)
     other = train(short.parent / "store", f"--{row.name}={word}", **OF_TINY, max_step=0)
     assert other.name == f"store_{TINY}_{row.name}" + f"_{word}" * (word != "true")
     assert json.loads((other / "flags.json").read_text())[row.name] != row.default_of("tiny")
@@ -146,7 +135,7 @@ def test_a_new_flag_is_a_row(short, unbroken, monkeypatch, capsys, row, word):
 
 
 def test_a_new_flag_that_is_no_part_of_the_experiment(short, monkeypatch):
-    monkeypatch.setattr(main, "FLAGS", (*main.FLAGS, Flag("color", integer(0), 0, "of bars", False)))
+    add(monkeypatch, Flag("color", integer(0), 0, "of bars", False))
     assert resume(short, color=1, max_step=22) == short
 
 

@@ -102,16 +102,6 @@ def test_samples_are_of_their_seed(vae):
     assert not np.array_equal(vae.sample(3), vae.sample(3, seed=1))
 
 
-def test_stddev_and_active_latents(vae):
-    """The average stddev, here one image after the other, over a trajectory of 1,000 frames."""
-    images = Balls().render(Balls().simulate([(0, 5, 100)], 1000)[0])
-    stddev = np.exp(vae.model.encode(images)[1].numpy().astype(float) / 2)
-    expected = np.array([sum(row[latent] for row in stddev) / 1000 for latent in range(32)])
-    np.testing.assert_allclose(vae.stddev, expected, rtol=1e-4)
-    assert vae.active.tolist() == sorted(np.flatnonzero(expected < 0.9), key=lambda latent: expected[latent])
-    assert len(vae.active) >= 2
-
-
 def test_in_a_notebook(vae):
     """Scores by name; where latents encode the ball; images over two latents."""
     scores = vae.scores()
