@@ -14,12 +14,13 @@ import sys
 import numpy as np
 
 from analysis import animation, map_sheets, maps, plotting, runs
+from analysis.measure import KEPT
 from training import checkpoints, process
 from training.latents import NONE_ACTIVE
+from training.pictures import visible
 from training.progress import say
 
 MAPS, MOVED, VALUES = 4, 2, 5  # latents as maps, latents that go through their range, and images of that
-KEPT = 20   # checkpoints from which on a run has an animation
 ROWS = 9    # of a figure
 GRID = 7    # images a side
 
@@ -32,7 +33,7 @@ def latents_of(run):
     moved = latents[:MOVED]
     values = np.linspace(*maps.ranges(run.vae, moved).T, VALUES, axis=1)
     return (latents, maps.response_map(run.vae, run.data.views[0], latents),
-            maps.traverse(run.vae, maps.bases(run.vae, moved), moved, values))
+            visible(maps.traverse(run.vae, maps.bases(run.vae, moved), moved, values), run.data.image_shape))
 
 
 def draw(title, rows):
@@ -52,7 +53,9 @@ def draw(title, rows):
                 tiles.show(row, tile, image)
             tiles.write(row, MAPS + place * VALUES, 0, -0.05, f"{plotting.symbol(latents[place])}: low to high",
                         fontsize=8)
-    tiles.write(0, 0, 0, -0.35, "each active latent's mean", fontsize=10)
+    over = " and ".join(rows[0][0].data.views[0].axes)
+    tiles.write(0, 0, 0, -0.35, plotting.wrapped(f"each active latent's mean over {over}: blue low, red high", 44),
+                fontsize=8)
     tiles.write(0, MAPS, 0, -0.35, "the image while a latent goes through its range", fontsize=10)
     return tiles.figure
 
@@ -63,20 +66,21 @@ def draw_grids(title, grids):
     figure, axes = plotting.sheet(title, len(grids) * (side + gap) + 0.3, side + 1.15)
     for number, (label, (a, b), images) in enumerate(grids):
         left, top = 0.5 + number * (side + gap), 0.75
-        mosaic = np.pad(images, [(0, 0), (0, 0), (0, 1), (0, 1)], constant_values=1)
-        mosaic = mosaic.transpose(0, 2, 1, 3).reshape(GRID * mosaic.shape[2], -1)
+        mosaic = np.pad(images, [(0, 0), (0, 0), (0, 1), (0, 1), (0, 0)][:images.ndim], constant_values=1)
+        mosaic = np.concatenate(np.concatenate(mosaic, axis=1), axis=1)
         axes.imshow(mosaic, "gray", vmin=0, vmax=1, aspect="auto", extent=(left, left + side, top + side, top))
         axes.text(left + side / 2, top - 0.08, plotting.wrapped(label, 60), ha="center", va="bottom", fontsize=10)
         axes.text(left + side / 2, top + side + 0.08, f"{plotting.symbol(a)}: low to high", ha="center", va="top",
                   fontsize=9)
         axes.text(left - 0.08, top + side / 2, f"{plotting.symbol(b)}: low to high", ha="right", va="center",
-                  fontsize=9, rotation=90)
+                  fontsize=9, rotation=-90)
     return figure
 
 
 def grid_of(run):
     pair = run.vae.active[:2]
-    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", pair, run.vae.grid(*pair, GRID)
+    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", pair, visible(
+        run.vae.grid(*pair, GRID), run.data.image_shape)
 
 
 def compared(mine):

@@ -13,25 +13,26 @@ import numpy as np
 
 from analysis import maps, plotting, runs
 from analysis.measure import VALUES, edit
-from training import device, process, progress
+from training import device, pictures, process, progress
 from training.seeds import Evaluation
 
 TILE, GAP = 96, 16    # sides of a tile and of the space between two, in dots
 LEFT, RIGHT, TOP, BOTTOM = 150, 24, 140, 40  # margins, in dots
 DPI = 150
+SAMPLE = 256          # pixels a side of a sample image
 PALE = 0.25           # what is left of the contrast of a row whose latent is not active
 
 
 def draw(title, latents, stddev, images, unchanged, values, ranges, active):
-    """A grid of images [rows, values, rows, columns], all on one grey scale from 0 to 1.
+    """A grid of images [rows, values, rows, columns], all on one grey scale from 0 to 1; or in colour.
 
     unchanged: the image that is edited, and values: of its latents, [rows]. ranges: that the latents take, [rows, 2].
     active: [rows]; the others are pale.
     """
     (rows, columns), step = images.shape[:2], TILE + GAP
     width, height = LEFT + columns * step - GAP + RIGHT, TOP + rows * step - GAP + BOTTOM
-    enlarged = np.ix_(*(np.arange(TILE) * side // TILE for side in unchanged.shape))
-    mosaic = np.ones((rows * step - GAP, columns * step - GAP))
+    enlarged = np.ix_(*(np.arange(TILE) * side // TILE for side in unchanged.shape[:2]))
+    mosaic = np.ones((rows * step - GAP, columns * step - GAP, *unchanged.shape[2:]))
     for row in range(rows):
         for column in range(columns):
             tile = images[row, column][enlarged]
@@ -71,18 +72,18 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
 
 
 def draw_sample(data, path):
-    """A sample image of a data set, enlarged to 256 pixels a side."""
+    """A sample image of a data set, enlarged to 256 pixels a side, or a few more."""
     image = data.render(data.simulate([Evaluation.STDDEV.seed], 1)[0, 0]).numpy()
-    image = np.uint8(np.round(image * 255)).repeat(256 // len(image), axis=0).repeat(256 // len(image), axis=1)
-    if not device.import_cv2().imwrite(path, image):
-        raise OSError(f"{path} cannot be written")
+    times = -(-SAMPLE // len(image))
+    pictures.write(path, pictures.visible(image, data.image_shape).repeat(times, axis=0).repeat(times, axis=1))
     progress.say(path)
 
 
 def draw_run(figures, run):
     vae = run.vae
     latents, z, images = edit(vae)
-    figure = draw(plotting.title_of(run), latents, vae.stddev[latents], images, vae.decode(z[None])[0], z[latents],
+    images, unchanged = (pictures.visible(some, vae.data.image_shape) for some in (images, vae.decode(z[None])[0]))
+    figure = draw(plotting.title_of(run), latents, vae.stddev[latents], images, unchanged, z[latents],
                   maps.ranges(vae, latents), np.isin(latents, vae.active))
     plotting.save(figure, os.path.join(figures, f"heat_map_{run.name}.png"), [run], DPI)
 

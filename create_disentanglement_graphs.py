@@ -6,7 +6,8 @@ writes for every run response_map_<run>.png (the active latents' means over the 
 and traversal_<run>.gif (every active latent going through the range it takes); for every data set
 <data set>_disentanglement.png: the metrics of analysis/metrics.py against beta, of the runs of its own sweep;
 ..._betas_disentanglement.png, of runs at other betas, too; and <data set>_settings.png: of every model and setting,
-such as annealed runs, a dot a seed.
+such as annealed runs, a dot a seed; <data set>_over_time.png: the SAP scores of runs that kept 20 checkpoints or more
+(main.py --keep=1000), against steps.
 """
 import os
 import sys
@@ -41,8 +42,8 @@ def draw_scores(shown):
     handles = []
     for key, axis in zip(panels, axes, strict=False):
         draw_baselines(axis, shown, key)
-        alive = [run for run in shown if run.numbers["stddev"]["active"]]
-        handles = plotting.against_beta(axis, alive, lambda run, key=key: score(run, key))
+        handles = plotting.against_beta(axis, shown, lambda run, key=key: (
+            score(run, key) if run.numbers["stddev"]["active"] else None))
         published = runs.published(key, shown[0].data)
         for model, by_beta in published.items():
             axis.plot([float(beta) for beta in by_beta], by_beta.values(), "s", markersize=8,
@@ -50,7 +51,7 @@ def draw_scores(shown):
         for number, (model, mine) in enumerate(runs.groups(shown, lambda run: run.flags.model).items()):
             colour = plotting.colour_of(model)
             for run in mine:
-                if run not in alive:
+                if not run.numbers["stddev"]["active"]:
                     axis.plot(run.flags.beta * plotting.aside(number), 0.06, "x", color=colour,
                               transform=axis.get_xaxis_transform())
             axis.axhline(np.mean([np.mean(run.scores["others"][UNTRAINED][key]) for run in mine]), color=colour,
@@ -99,24 +100,48 @@ def draw_settings(shown):
     floor = shown[0].numbers["reconstruction"]["entropy"]
     panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
               if all(key in run.scores for run in shown)}
-    panels[f"loss above {floor:.2f} (nats per image)"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
+    panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({setting(run) for run in shown})
-    figure = plotting.figure(figsize=(2.1 * len(panels) + 2.6, 0.42 * rows + 1.4))
+    figure = plotting.figure(figsize=(2.1 * len(panels) + 3.3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value, setting)
-        axis.set_title(plotting.wrapped(title, 24), fontsize=9)
+        axis.set_title(title if "\n" in title else plotting.wrapped(title, 24), fontsize=9)
         if "loss" in title:
+            axis.set_xlabel("nats per image", fontsize=9)
             axis.set_xscale("log")
-            plotting.plain_ticks(axis.xaxis)
+            plotting.plain_ticks(axis.xaxis, narrow=True)
         else:
-            axis.set_xlim(-0.03, 1.05)
-    figure.suptitle(f"Every setting, a dot a seed\n{plotting.caption(shown)}", fontsize=11)
+            axis.set(xlim=(-0.05, 1.05), xticks=(0, 0.5, 1))
+    figure.suptitle("What other settings change: a dot a seed, a bar at the median of three or more\n"
+                    f"{plotting.caption(shown)}", fontsize=11)
     return figure
 
 
 def setting(run):
     return f"{plotting.setting_of(run)}, β {run.flags.beta:g}"
+
+
+def draw_over_time(shown):
+    """The SAP score of every run that kept its checkpoints, against steps, and its beta below; a colour a model."""
+    figure = plotting.figure(figsize=(8, 4.6))
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    handles = {}
+    for run in shown:
+        points = run.numbers["over_time"]["points"]
+        look = {"color": plotting.colour_of(run.flags.model), "linestyle": "-" if run.annealed else ":"}
+        (handles[setting(run)],) = above.plot([point["step"] for point in points], [point["sap"] for point in points],
+                                              linewidth=1.2, label=setting(run), **look)
+        below.plot([row[0] for row in run.losses], [row[4] for row in run.losses], **look)
+    above.set(ylim=(-0.03, 1.03), ylabel="SAP score")
+    below.set(xlabel="step", ylabel="β")
+    for axis in above, below:
+        axis.grid(alpha=0.25)
+        axis.set_xlim(left=0)
+    below.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
+    figure.suptitle(f"When latents align: a line a run\n{plotting.caption(shown)}", fontsize=11)
+    plotting.legend(figure, list(handles.values()), 2)
+    return figure
 
 
 def draw_run(figures, run):
@@ -153,6 +178,10 @@ def draw_all(found, figures):
         shown = [run for run in mine if (run.flags.model, run.flags.beta) in varied]
         if shown:
             plotting.save(draw_settings(shown), os.path.join(figures, f"{key}_settings.png"), shown)
+    for key, mine in runs.groups(found, lambda run: run.data.key).items():
+        shown = [run for run in mine if run.numbers.get("over_time", {}).get("points")]
+        if shown:
+            plotting.save(draw_over_time(shown), os.path.join(figures, f"{key}_over_time.png"), shown)
     return bool(found)
 
 

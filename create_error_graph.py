@@ -22,7 +22,8 @@ def draw(shown, published):
     floor = shown[0].numbers["reconstruction"]["entropy"]
     legend = plotting.against_beta(axes, shown, lambda run: run.numbers["reconstruction"]["loss"] - floor,
                                    lambda run: run.numbers["reconstruction"]["standard_error"])
-    for model in {run.flags.model for run in shown} & published.keys():
+    models = dict.fromkeys(run.flags.model for run in shown)
+    for model in filter(published.get, models):
         old = published[model]
         legend += axes.plot([float(beta) for beta in old], [loss - floor for loss in old.values()], "s", markersize=8,
                             color=plotting.colour_of(model), markerfacecolor="none", label=f"{model}, 2016")
@@ -32,15 +33,16 @@ def draw(shown, published):
     axes.set_ylabel(f"loss above {floor:.2f}, the images' entropy\n(nats per image, log scale)")
     plotting.plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25, which="both")
-    plotting.legend(figure, sorted(legend, key=lambda handle: handle.get_label()), 2)
+    plotting.legend(figure, sorted(legend, key=lambda handle: handle.get_label()), min(len(models), 4))
     return figure
 
 
 def draw_all(found, figures):
-    for name, shown in runs.by_beta(runs.measured(found, "reconstruction")):
+    found = runs.measured(found, "reconstruction")
+    for name, shown in runs.by_beta(found):
         plotting.save(draw(shown, runs.published("reconstruction_loss", shown[0].data)),
                       os.path.join(figures, f"{name}_reconstruction_loss.png"), shown)
-    return True
+    return bool(found)
 
 
 main = plotting.script(__doc__, draw_all)

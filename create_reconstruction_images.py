@@ -10,13 +10,14 @@ import sys
 
 from analysis import plotting, runs
 from training import process
+from training.pictures import visible
 from training.seeds import Evaluation
 
 IMAGES, EVERY = 6, 40  # test images, and frames of the trajectory from one to the next
 
 
 def draw(title, images, rows):
-    """images: [n, rows, columns]. rows: (label, reconstructions, samples) each, as images."""
+    """images: [n, rows, columns], or in colour. rows: (label, reconstructions, samples) each, as images."""
     n = len(images)
     tiles = plotting.Tiles(title, len(rows) + 1, [1] * n + [-0.4] + [1] * n, 0.62, 2.7)
     for row, (label, left, right) in enumerate([("test images", images, ()), *rows]):
@@ -34,13 +35,14 @@ def draw_all(found, figures):
         firsts = [group[0] for group in runs.groups(mine, lambda run: (
             plotting.setting_of(run), run.flags.beta)).values()]
         states = data.simulate([Evaluation.IMAGES.seed], IMAGES * EVERY)[0, ::EVERY]
-        made = runs.each(firsts, "reconstructing", lambda run, states=states: (
-            run.vae.decode(run.vae.encode_states(states)[0]), run.vae.sample(IMAGES)))
+        made = runs.each(firsts, "reconstructing", lambda run, states=states: [
+            visible(images, run.data.image_shape)
+            for images in (run.vae.decode(run.vae.encode_states(states)[0]), run.vae.sample(IMAGES))])
         if made:
             lines = [(plotting.wrapped(f"{plotting.setting_of(run)}, β = {run.flags.beta:g}", 36), *images)
                      for run, images in made]
             title = f"Reconstructions and samples: {plotting.caption([run for run, _ in made])}"
-            plotting.save(draw(title, data.render(states).numpy()[..., 0], lines),
+            plotting.save(draw(title, visible(data.render(states).numpy(), data.image_shape), lines),
                           os.path.join(figures, f"reconstructions_{key}.png"), [run for run, _ in made])
     return bool(found)
 

@@ -45,11 +45,12 @@ def draw(shown, published):
 
 
 def draw_all(found, figures):
-    for name, of_data in runs.by_beta(runs.measured(found, "stddev")):
+    found = runs.measured(found, "stddev")
+    for name, of_data in runs.by_beta(found):
         for model, shown in runs.groups(of_data, lambda run: run.flags.model).items():
             old = runs.published("sorted_latent_stddev", shown[0].data).get(model, {})
             plotting.save(draw(shown, old), os.path.join(figures, f"{name}_stddev_{model}.png"), shown)
-    return True
+    return bool(found)
 
 
 main = plotting.script(__doc__, draw_all)

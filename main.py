@@ -13,17 +13,17 @@ import time
 
 try:
     import architecture
+    from architecture import MODELS, keras, tf
+    from training import batches, checkpoints, device, folder, process, progress, sweep
+    from training.data_sets import DATA_SETS, data_set_of
+    from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
+    from training.records import log, logged
+    from training.run import Run, check_finite, checked_step, hints, restore
+    from training.seeds import Purpose, graph_seed
 except ModuleNotFoundError as error:
     print(f"main.py: {error}. ./run --setup makes .venv, whose Python has what is needed: .venv/bin/python main.py",
           file=sys.stderr)
     sys.exit(2)
-from architecture import MODELS, keras, tf
-from training import batches, checkpoints, device, folder, process, progress, sweep
-from training.data_sets import DATA_SETS, data_set_of
-from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
-from training.records import log, logged
-from training.run import Run, check_finite, checked_step, hints, restore
-from training.seeds import Purpose, graph_seed
 
 
 def of_model(flag):

@@ -14,11 +14,12 @@ from analysis.map_sheets import colours
 from analysis.plotting import symbol
 from training import checkpoints
 from training.folder import replacing
+from training.pictures import visible
 from training.progress import say
 
 FRAMES, TILE, LINE, GAP = 16, 128, 30, 4  # frames one way; sides of a tile, height of its text, and of a gap, in dots
 COLUMNS, COLOURS = 6, 40
-MAP = 3                                   # dots a side of a response map's cell
+MAP = 180                                 # dots along a response map, or a few more
 WHITE = 5                                 # frames before a latent does something
 
 
@@ -28,30 +29,31 @@ def font_of(size):
 
 
 def animate(vae, latents):
-    """Frames, grey images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in
-    an image that it changes. Above a tile stand latent and stddev, and a bar that shows where in its range it is. There
+    """Frames, images in NumPy: in its own tile each latent goes through the range it takes, the others stay as in an
+    image that it changes. Above a tile stand latent and stddev, and a bar that shows where in its range it is. There
     and back."""
     low, high = maps.ranges(vae, latents).T
     place = (1 - np.cos(np.linspace(0, np.pi, FRAMES))) / 2                       # 0 to 1
     images = maps.traverse(vae, maps.bases(vae, latents), latents, low[:, None] + (high - low)[:, None] * place)
-    tiles = np.uint8(np.round(images * 255)).repeat(TILE // images.shape[2], axis=2).repeat(TILE // images.shape[3],
-                                                                                            axis=3)
+    images = visible(images, vae.data.image_shape)
+    enlarged = np.arange(TILE) * images.shape[2] // TILE
+    tiles = np.uint8(np.round(images * 255))[:, :, enlarged][:, :, :, enlarged]
     columns = min(COLUMNS, len(latents))
     rows = -(-len(latents) // columns)
     font = font_of(13)
-    empty = Image.new("L", (columns * (TILE + GAP) - GAP, rows * (TILE + LINE)), 255)
+    empty = Image.new("L" if tiles.ndim == 4 else "RGB", (columns * (TILE + GAP) - GAP, rows * (TILE + LINE)), "white")
     corners = [(tile % columns * (TILE + GAP), tile // columns * (TILE + LINE)) for tile in range(len(latents))]
     draw = ImageDraw.Draw(empty)
     for latent, (left, top) in zip(latents, corners, strict=True):
         text = f"{symbol(latent)}  stddev {vae.stddev[latent]:.2f}"
-        draw.text((left + 2, top + 2), text, fill=0, font=font)
-        draw.line((left, top + LINE - 6, left + TILE - 1, top + LINE - 6), fill=170)
+        draw.text((left + 2, top + 2), text, fill="black", font=font)
+        draw.line((left, top + LINE - 6, left + TILE - 1, top + LINE - 6), fill="#aaaaaa")
     frames = []
     for frame in range(FRAMES):
         canvas = empty.copy()
         for tile, (left, top) in enumerate(corners):
             at = left + 3 + place[frame] * (TILE - 7)
-            ImageDraw.Draw(canvas).rectangle((at - 3, top + LINE - 10, at + 3, top + LINE - 3), fill=0)
+            ImageDraw.Draw(canvas).rectangle((at - 3, top + LINE - 10, at + 3, top + LINE - 3), fill="black")
             canvas.paste(Image.fromarray(tiles[tile, frame]), (left, top + LINE))
         frames.append(np.array(canvas))
     return frames + frames[-2:0:-1]
@@ -72,14 +74,15 @@ def grow(run):
     born = int((np.abs(np.nan_to_num(maps_of)) > 0.3).any(axis=(1, 2, 3)).argmax())  # the first that is not white
     steps, maps_of = steps[max(born - WHITE, 0):], maps_of[max(born - WHITE, 0):]
     paint, font = colours(), font_of(14)
-    side = MAP * view.cells
+    times = -(-MAP // view.cells)
+    side, height = times * view.cells, times * maps_of.shape[2]  # of a line, a row a curve
     frames = []
     for step, values in zip(steps, maps_of, strict=True):
-        canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, side + 2 * LINE), "white")
+        canvas = Image.new("RGB", (len(latents) * (side + GAP) - GAP, height + 2 * LINE), "white")
         draw = ImageDraw.Draw(canvas)
         draw.text((4, 6), f"step {step:,}   β = {betas.get(step, run.flags.beta):.3g}", fill="black", font=font)
         for place, (latent, value) in enumerate(zip(latents, values, strict=True)):
-            tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(MAP, axis=0).repeat(MAP, axis=1)
+            tile = np.uint8(paint((value / limit + 1) / 2)[..., :3] * 255).repeat(times, axis=0).repeat(times, axis=1)
             left = place * (side + GAP)
             draw.text((left + side // 2, LINE + 6), symbol(latent), fill="black", font=font, anchor="ma")
             canvas.paste(Image.fromarray(tile), (left, 2 * LINE))

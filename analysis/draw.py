@@ -9,6 +9,7 @@ import create_beta_images
 import create_cool_images
 import create_disentanglement_graphs
 import create_error_graph
+import create_explorer
 import create_reconstruction_images
 import create_stddev_graphs
 import create_training_curves
@@ -17,7 +18,7 @@ from training import process
 from training.progress import say
 
 SCRIPTS = (create_error_graph, create_stddev_graphs, create_training_curves, create_disentanglement_graphs,
-           create_cool_images, create_beta_images, create_reconstruction_images)
+           create_cool_images, create_beta_images, create_reconstruction_images, create_explorer)
 
 
 def main(words=None):

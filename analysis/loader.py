@@ -33,7 +33,7 @@ def load(path):
             raise ValueError(why_not_loaded(path))
         model = checkpoints.new_model(flags, data)
         checkpoints.assign(checkpoints.variables_of(model), values)
-        return TrainedVAE(model, flags, data, step)
+        return TrainedVAE(model, flags, data, step, path)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     except OSError as error:
@@ -44,11 +44,12 @@ class TrainedVAE:
     """A beta-VAE: NumPy arrays in, NumPy arrays out. Images are [n, rows, columns], or [n, rows, columns, channels],
     from 0 to 1 (uint8: from 0 to 255).
 
-    flags: those of its run; data: the record of its data set; step: of the training; latents: their number.
+    flags: those of its run; data: the record of its data set; step: of the training; latents: their number; folder: of
+    its run, or None.
     """
 
-    def __init__(self, model, flags, data, step):
-        self.model, self.flags, self.data, self.step = model, flags, data, step
+    def __init__(self, model, flags, data, step, folder=None):
+        self.model, self.flags, self.data, self.step, self.folder = model, flags, data, step, folder
         self.latents = model.latents
 
     def __repr__(self):

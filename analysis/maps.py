@@ -34,8 +34,8 @@ def response_map(vae, view, latents):
 
 
 def over_view(view, code):
-    """A code of a view's states [cells ** axes, latents] as maps [latents, cells, cells]."""
-    return code.T.reshape(-1, *[view.cells] * len(view.axes))
+    """A code of a view's states, [cells ** axes, latents], as maps [latents, rows, cells]; a line has one row."""
+    return code.T.reshape(-1, view.cells ** (len(view.axes) - 1), view.cells)
 
 
 def average_in_cells(view, places, curve, curves, values):
@@ -48,7 +48,7 @@ def average_in_cells(view, places, curve, curves, values):
     counts = np.bincount(cell, minlength=total)
     sums = np.array([np.bincount(cell, latent, total) for latent in values.T])
     means = sums / np.where(counts >= RARE, counts, np.nan)
-    return means.reshape(-1, curves, cells) if len(view.axes) == 1 else means.reshape(-1, view.cells, view.cells)
+    return means.reshape(-1, total // view.cells, view.cells)
 
 
 def centred(maps):

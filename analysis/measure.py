@@ -21,6 +21,7 @@ import architecture
 from analysis.components import independent_components, principal_components
 from analysis.maps import ranges, traverse
 from analysis.samples import FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
+from training import checkpoints
 from training.folder import NUMBERS, write_whole
 from training.seeds import Evaluation, Purpose
 
@@ -28,6 +29,7 @@ COMPONENTS = 10
 UNTRAINED = "the same network untrained"
 VALUES = (-3, -1.5, 0, 1.5, 3)  # that a heat map sets a latent to
 ROWS = 10                       # of a heat map
+KEPT, FEWER = 20, 2000          # checkpoints from which on a run is followed over time; drawn states for that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +82,8 @@ def edit(vae):
 
 def heat_map(vae):
     """In how many rows of the heat map some pixel changes by more than a quarter of the grey scale."""
-    return {"rows_that_change": int((np.ptp(edit(vae)[2], axis=1).max(axis=(1, 2)) > 0.25).sum())}
+    changes = np.ptp(edit(vae)[2], axis=1)                                        # [rows, rows, columns], or more
+    return {"rows_that_change": int((changes.reshape(len(changes), -1).max(axis=1) > 0.25).sum())}
 
 
 # Scores
@@ -127,12 +130,27 @@ def scores_without_network(data):
     return others
 
 
+def over_time(vae):
+    """What became of the active latents' scores, at each checkpoint of a run that kept many."""
+    steps = checkpoints.steps(vae.folder)[::-1] if vae.folder else []
+    drawn, points = states_of(vae.data)[0][:FEWER], []
+    for step in steps if len(steps) >= KEPT else ():
+        with contextlib.suppress(ValueError):  # a damaged one, which makes no point
+            then = vae.at(checkpoints.read(checkpoints.file_of(vae.folder, step)))
+            code = then.encode_states(drawn)[0][:, np.sort(then.active)]
+            found = metrics.scores(metrics.Sample(code, vae.data.factors_of(drawn), vae.data.factors))
+            points.append({"step": step, "active": len(then.active),
+                           **{key: float(np.mean(found[key])) for key in ("r2", "sap", "mig") if key in found}})
+    return {"points": points}
+
+
 MEASURES = {
     "reconstruction": Measure(reconstruction, 1),
     "stddev": Measure(stddevs, 1),
     "active_latents": Measure(active_latents, 1),
     "heat_map": Measure(heat_map, 1),
     "scores": Measure(all_scores, 1),
+    "over_time": Measure(over_time, 1),
 }
 
 

@@ -137,10 +137,13 @@ def legend(figure, handles, columns):
 
 def against_beta(axes, shown, value, error=None):
     """A point for each run at its beta, a colour a model, hollow where it is not trained to its end; a line through the
-    medians over the seeds, between betas that have several. value, error: of a run. Returns handles for the legend."""
+    medians over the seeds, between betas that have several. value, error: of a run; without a value it has no point.
+    Returns handles for the legend."""
     handles, by_model = [], runs.groups(shown, lambda run: run.flags.model)
     for number, (model, mine) in enumerate(by_model.items()):
         look, place = {"color": colour_of(model)}, aside(number)
+        handles.append(Line2D([], [], label=model, marker="o", markersize=5, **look))
+        mine = [run for run in mine if value(run) is not None]
         for run in mine:
             axes.errorbar(run.flags.beta * place, value(run), error(run) if error else None, marker="o", markersize=5,
                           markerfacecolor=None if finished(run) else "white", capsize=3, linewidth=1, **look)
@@ -149,7 +152,6 @@ def against_beta(axes, shown, value, error=None):
         for (low, some), (high, others) in zip(points.items(), list(points.items())[1:], strict=False):
             if len(some) > 1 and len(others) > 1:
                 axes.plot([low * place, high * place], [np.median(some), np.median(others)], **look)
-        handles.append(Line2D([], [], label=model, marker="o", markersize=5, **look))
     return handles
 
 
@@ -170,9 +172,10 @@ def beta_axis(axes, shown):
         margin = 0.06 * (betas[-1] - betas[0]) or max(betas[0] / 2, 0.05)
         axes.set_xlim(betas[0] - margin, betas[-1] + margin)
         place = float
+    inch = np.diff(list(map(place, axes.get_xlim())))[0] / (axes.get_position().width * axes.figure.get_figwidth())
     ticks = betas[:1]
     for beta in betas[1:]:
-        if place(beta) - place(ticks[-1]) > (place(betas[-1]) - place(betas[0])) / 14:
+        if place(beta) - place(ticks[-1]) > (0.1 + 0.04 * len(f"{beta:g}{ticks[-1]:g}")) * inch:
             ticks.append(beta)
     axes.set_xticks(ticks, [f"{beta:g}" for beta in ticks])
     axes.minorticks_off()
@@ -192,15 +195,16 @@ def strips(axes, shown, value, names):
         if len(mine) > 2:
             axes.plot([np.median(values)] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2)
     axes.set(ylim=(len(rows) - 0.5, -0.5))
-    axes.set_yticks(range(len(rows)), [wrapped(name, 34) for name in rows], fontsize=9)
+    axes.set_yticks(range(len(rows)), [wrapped(name, 52) for name in rows], fontsize=8)
     axes.grid(alpha=0.25, axis="x")
     for place in range(len(rows)):
         axes.axhline(place, color="0.9", linewidth=0.8, zorder=0)
 
 
-def plain_ticks(axis):
-    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten."""
-    axis.set_minor_locator(LogLocator(subs=(2, 5)))
+def plain_ticks(axis, narrow=False):
+    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten; on a narrow one with many decades, these alone."""
+    low, high = axis.get_view_interval()
+    axis.set_minor_locator(LogLocator(subs=() if narrow and high > 40 * low else (2, 5)))
     for set_formatter in axis.set_major_formatter, axis.set_minor_formatter:
         set_formatter(lambda value, _: f"{value:g}")
 

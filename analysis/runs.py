@@ -4,6 +4,7 @@
     for run in runs_of(flags.train_dir): ...
     for run in each(runs, "drawing"): ...      with a bar; one that fails is named and left out
 """
+import contextlib
 import functools
 import json
 import math
@@ -113,11 +114,17 @@ def runs_of(train_dirs):
     """Every run that these --train_dir stand for: data set by data set, models in their order. Says which folders are
     left out, and why. A process reads and says it once, as long as the folders stay as they are."""
     places = dict.fromkeys(place for train_dir in train_dirs for place in folder.find(train_dir))
-    found = _runs_of(tuple((place, os.stat(place).st_mtime_ns) for place in places))
+    found = _runs_of(tuple((place, stamp(place)) for place in places))
     if not places:
         say(f"nothing to draw: there is no run at {' nor '.join(train_dirs)}; main.py makes them, and --train_dir is a "
             "prefix, as main.py's: checkpoints/train_store", sys.stderr)
     return found
+
+
+def stamp(place):
+    """What becomes another when a run is trained on or begun anew; and does not when it is measured."""
+    with contextlib.suppress(OSError):
+        return os.stat(os.path.join(place, "flags.json")).st_mtime_ns, *checkpoints.steps(place)
 
 
 @functools.lru_cache(maxsize=1)

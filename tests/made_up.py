@@ -1,4 +1,4 @@
-"""A Python that only tells what it would do, and sweeps whose trainings it is."""
+"""Programs that only tell what they would do, and sweeps whose trainings they are."""
 import os
 import subprocess
 import sys
@@ -18,15 +18,25 @@ def executable(path, text):
 
 def fake(folder, text, otherwise=""):
     """A bash script in place of Python: as main.py it is the text, all else comes to nothing."""
-    return executable(folder / "python", f"if [[ $1 == main.py ]]; then {text}\nelse :; {otherwise}\nfi")
+    return executable(folder / "python", f"if [[ $1 == {ROOT}/main.py ]]; then {text}\nelse :; {otherwise}\nfi")
+
+
+def run(*words, code=0, script=ROOT / "run", env=None, shell=(), **kwargs):
+    """./run to its end, with this Python or what env says; a variable that is None in env is unset."""
+    env = {**os.environ, "PYTHON": PYTHON, **(env or {})}
+    done = subprocess.run([*shell, script, *words], capture_output=True, text=True, timeout=HANG,
+                          env={key: str(value) for key, value in env.items() if value is not None}, **kwargs)
+    assert done.returncode == code, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
 
 
 def begin(python, *words, **kwargs):
     """A sweep whose trainings are those of a made-up Python, started."""
     code = f"""import sys
+import main
 from training import process, sweep
-sys.executable, sys.argv[0] = {str(python)!r}, "run"
-sys.exit(process.run(sweep.run))"""
+sys.executable = {str(python)!r}
+sys.exit(process.run(lambda: sweep.main(main.FLAGS)))"""
     return subprocess.Popen([PYTHON, "-c", code, *words], cwd=ROOT, text=True, stdout=subprocess.PIPE,
                             stderr=subprocess.PIPE, env={**os.environ, "JOBS": "2"}, start_new_session=True, **kwargs)
 

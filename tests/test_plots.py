@@ -1,5 +1,5 @@
-"""The plot scripts, called in this process on real folders; their figures opened and looked at, and the numbers drawn
-held against others computed apart."""
+"""The plot scripts, called in this process on real folders; their figures opened and looked at, and what is drawn held
+against other ways to it."""
 import contextlib
 import io
 import json
@@ -11,11 +11,10 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from conftest import call, train
+from conftest import OF_TINY, call, train
 from PIL import Image
 
 import architecture
-import ball_generator
 import create_beta_images
 import create_cool_images
 import create_disentanglement_graphs
@@ -23,90 +22,86 @@ import create_error_graph
 import create_reconstruction_images
 import create_stddev_graphs
 import create_training_curves
-import main
-from analysis import animation, draw, maps, metrics, plotting, runs, scores
-from analysis.metrics import METRICS
-from training import checkpoints, flags, folder, load
+from analysis import animation, draw, load, maps, measure, runs
+from ball_generator import Balls
 from training.seeds import Purpose
 
 SCRIPTS = (create_beta_images, create_cool_images, create_disentanglement_graphs, create_error_graph,
            create_reconstruction_images, create_stddev_graphs, create_training_curves)
 TRAINED = "model_all_conv_num_balls_1_beta_0.1_batch_size_16_lr_0.01"
-CONV = "model_conv_num_balls_1_beta_0.1_hidden_size_3"
+CONV = "model_conv_num_balls_1_beta_0.1"
+ONE, OTHER, BETAS, FRICTION, TWO, ANNEALED = [f"model_tiny_num_balls_{rest}" for rest in (
+    "1_beta_1.0", "1_beta_1.0_seed_1", "1_beta_4.0", "1_beta_1.0_friction", "2_beta_0.1",
+    "2_beta_0.1_beta_start_36.0_beta_steps_40000_lr_0.0002_weight_init_0.05")]
 UNTRAINED = {  # name -> flags
-    CONV: ["--hidden_size=3"], f"{CONV}_seed_1": ["--hidden_size=3", "--seed=1"],
-    "model_tiny_num_balls_1_beta_4.0": ["--model=tiny", "--beta=4"],
-    "model_tiny_num_balls_1_beta_4.0_lr_0.0001": ["--model=tiny", "--beta=4", "--lr=0.0001"],
-    "model_tiny_num_balls_2_beta_0.1": ["--model=tiny", "--num_balls=2"],
-    "model_tiny_num_balls_2_beta_0.1_beta_start_36.0_beta_steps_40000_lr_0.0002_weight_init_0.05": [
-        "--model=tiny", "--num_balls=2", "--beta_start=36", "--beta_steps=40000", "--lr=0.0002", "--weight_init=0.05"],
-    "model_tiny_num_balls_1_beta_0.1_friction": ["--model=tiny", "--friction"]}
-DATA = "one_ball", "two_ball", "one_ball_friction"
-
-
-def untrained(train_dir, *words):
-    """Make a run's folder with the weights alone of a model at step 0. Returns its path."""
-    parsed = flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", *words])
-    path = folder.locate(parsed, main.FLAGS)
-    folder.claim(path, parsed, main.FLAGS).close()
-    checkpoints.save(checkpoints.parts(checkpoints.new_model(parsed)), path, 0)
-    return path
-
-
-def ideal_code(num_balls):
-    """To hold scores against, the ideal code alone."""
-    return {"ideal code": scores.scores_of([metrics.factors_of(positions)[1] for positions in scores.all_of(num_balls)],
-                                           num_balls)}
+    CONV: ["--model=conv"], ONE: ["--beta=1"], OTHER: ["--beta=1", "--seed=1"],
+    BETAS: ["--beta=4"], FRICTION: ["--beta=1", "--friction"], TWO: ["--num_balls=2"],
+    ANNEALED: ["--num_balls=2", "--beta_start=36", "--beta_steps=40000", "--lr=0.0002", "--weight_init=0.05"]}
 
 
 @pytest.fixture(scope="module")
-def store(tmp_path_factory, trained, tiny):
-    """A trained run, untrained ones of many kinds, one of a model that there is no more, and folders that are no runs;
-    with all figures drawn."""
+def few_others():
+    """To hold scores against, the ideal code alone: the others take seconds; test_measure.py looks at them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "scores_without_network", lambda data: {
+            "ideal code": measure.scores_of([data.factors_of(s) for s in measure.states_of(data)], data)})
+        yield
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory, trained, tiny, few_others):
+    """A trained run, untrained ones of many kinds, and folders that are no runs; with all figures drawn."""
     home = tmp_path_factory.mktemp("a store")
     train_dir, figures = home / "store", home / "new" / "figures"
     shutil.copytree(trained, f"{train_dir}_{TRAINED}")
-    for words in UNTRAINED.values():
-        untrained(train_dir, *words)
+    for step in range(30, 300, 30):
+        os.remove(f"{train_dir}_{TRAINED}/ckpt-{step}.npz")  # as many as an animation needs are left
+    for name, words in UNTRAINED.items():
+        made = train(train_dir, "--model=tiny", *words, max_step=0)
+        assert made.name == f"store_{name}"
+    shutil.copytree(f"{train_dir}_{ONE}", f"{train_dir}_{ONE}_backup")
     os.mkdir(f"{train_dir}_model_empty")
-    killed = flags.parse(None, main.FLAGS, [f"--train_dir={train_dir}", "--beta=0.5"])
-    folder.claim(folder.locate(killed, main.FLAGS), killed, main.FLAGS).close()  # before its first save
-    os.mkdir(f"{train_dir}_model_conv_num_balls_1_beta_0.1.old-1")
+    killed = train(train_dir, model="tiny", beta=0.5, max_step=0)
+    os.remove(killed / "ckpt-0.npz")  # before its first save
     said = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scores, "scores_without_network", ideal_code)  # of many seconds; test_results.py looks at it all
-        with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
-            call(draw.main, f"--train_dir={train_dir}", f"--figures={figures}")
+    with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
+        call(draw.main, f"--train_dir={train_dir}", f"--figures={figures}")
     return SimpleNamespace(train_dir=train_dir, figures=figures, out=said[0].getvalue(), err=said[1].getvalue())
 
 
-def numbers(figures, file):
-    with open(figures / file) as content:
-        return json.load(content)
+def contents(figures):
+    return {path.name: path.read_bytes() for path in figures.iterdir()}
+
+
+def shown_in(path):
+    return Image.open(path).text["run"].split(", ")
 
 
 def test_files(store):
     names = [TRAINED, *UNTRAINED]
-    models = {("one_ball", "all_conv"), ("one_ball", "conv")} | {(data, "tiny") for data in DATA}
-    expected = {f"heat_map_{name}.png" for name in names} | {
-        f"{data}_stddev_{model}.png" for data, model in models} | {
-        f"{data}_{what}.png" for data in DATA for what in ("reconstruction_loss", "disentanglement")} | {
-        f"reconstructions_{data}.png" for data in DATA} | {f"beta_{model}_{data}.png" for data, model in models} | {
+    plain = {"one_ball": [CONV],  # of 2016's sweep; then with other models and betas, too
+             "one_ball_betas": [CONV, ONE, OTHER, BETAS], "two_ball": [TWO], "one_ball_friction": [FRICTION]}
+    expected = {f"{data}_{what}.png": shown for data, shown in plain.items() for what in (
+        "reconstruction_loss", "disentanglement")}
+    expected |= {"one_ball_settings.png": [TRAINED], "two_ball_settings.png": [TWO, ANNEALED],
+                 "one_ball_stddev_conv.png": [CONV], "one_ball_betas_stddev_tiny.png": [ONE, OTHER, BETAS]}
+    found = contents(store.figures)
+    for file, shown in expected.items():
+        assert set(shown_in(store.figures / file)) == set(shown), file
+    assert not [file for file in found if file.endswith(".new")]
+    rest = {f"heat_map_{name}.png" for name in names} | {f"reconstructions_{key}.png" for key in (
+        "one_ball", "two_ball", "one_ball_friction")} | {
         f"response_map_{TRAINED}.png", f"traversal_{TRAINED}.gif", f"code_{TRAINED}.gif",
-        "training_curves_one_ball.png",
-        "real_balls_one_balls.jpg", "real_balls_two_balls.jpg",
-        "stddev.json", "reconstruction_loss.json", "disentanglement.json"}
-    found = set(os.listdir(store.figures))
-    assert expected <= found and not [file for file in found if file.endswith(".new")]
-    for file in "stddev.json", "reconstruction_loss.json", "disentanglement.json":
-        assert set(numbers(store.figures, file)) == set(names)
+        "training_curves_one_ball.png", "what_beta_does_all_conv_one_ball.png", "two_latents_all_conv_one_ball.png",
+        "real_balls_one_balls.jpg", "real_balls_two_balls.jpg", "real_balls_one_balls_friction.jpg"}
+    assert rest <= set(found)
 
 
 def test_what_is_left_out_is_said_once(store):
-    assert f"left out {store.train_dir}_model_empty: it has no flags.json\n" in store.err
-    assert f"left out {store.train_dir}_model_conv_num_balls_1_beta_0.5: it has no whole checkpoint\n" in store.err
+    for place, why in (f"{store.train_dir}_{ONE}_backup", "it holds the same experiment as another"), (
+            f"{store.train_dir}_model_tiny_num_balls_1_beta_0.5", "it has no whole checkpoint"):
+        assert store.err.count(f"left out {place}: {why}\n") == 1
     assert store.err.count("left out") == 2
-
     assert all(f"{script.__name__}.py: " in store.out for script in SCRIPTS)  # and its seconds
 
 
@@ -117,31 +112,41 @@ def test_every_figure_shows_something_and_knows_its_runs(store):
         assert image.std() > 8 and len(np.unique(image[::9, ::5].reshape(-1, 3), axis=0)) > 10, path
         edge = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
         assert (edge == 255).all(), f"{path}: a text is cut"
-        text = Image.open(path).text
-        shown = text["run"].split(", ")
+        text, shown = Image.open(path).text, shown_in(path)
         assert set(shown) <= names, path
         assert text["step"].split(", ") == ["300" if name == TRAINED else "0" for name in shown]
         assert text["seed"].split(", ") == ["1" if name.endswith("_seed_1") else "0" for name in shown]
         if path.name.startswith(("heat_map_", "response_map_")):
             assert path.name.endswith(f"map_{shown[0]}.png") and len(shown) == 1
-    text = Image.open(store.figures / "one_ball_stddev_conv.png").text
-    assert text["run"] == f"{CONV}, {CONV}_seed_1"
-    text = Image.open(store.figures / "one_ball_reconstruction_loss.png").text
-    assert set(text["run"].split(", ")) == {name for name in names if "balls_1" in name and "friction" not in name}
 
 
-def test_runs_that_differ_in_one_flag_are_kept_apart(store):
-    one, other = (name for name in UNTRAINED if "beta_4.0" in name)
-    losses = numbers(store.figures, "reconstruction_loss.json")
-    assert one in losses and other in losses
-    shown = [run for run in runs.runs_of(str(store.train_dir)) if run.name in (one, other)]
-    lines = plotting.series([(run, losses[run.name]) for run in shown])
-    assert list(lines) == [("tiny", ""), ("tiny", "lr 0.0001")]
-    figure = create_error_graph.draw("", [(run, losses[run.name]) for run in shown], {})
-    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["tiny", "tiny, lr 0.0001"]
+def test_figures_are_written_and_never_read(store, tmp_path, monkeypatch, capsys):
+    """Drawn again, over other files and where they were deleted, they are the same to the byte; and no network is
+    measured again."""
+    first = contents(store.figures)
+    runs._runs_of.cache_clear()  # as a new process
+    monkeypatch.setattr(measure, "MEASURES", {key: measure.Measure(lambda vae: 1 / 0, row.version)
+                                              for key, row in measure.MEASURES.items()})
+    words = f"--train_dir={store.train_dir}", f"--figures={store.figures}"
+    for number, name in enumerate(first):
+        (store.figures / name).write_bytes(b"{}") if number % 2 else (store.figures / name).unlink()
+    call(draw.main, *words)
+    assert contents(store.figures) == first
 
 
-# Heat maps
+def test_what_a_run_is_its_flags_say(store, tmp_path, capsys):
+    """Whatever its folder is called, and through a link; of several --train_dir, each run once."""
+    shutil.copytree(f"{store.train_dir}_{TWO}", tmp_path / "renamed")
+    (tmp_path / "links").mkdir()
+    (tmp_path / "links" / "x").symlink_to(f"{store.train_dir}_{BETAS}")
+    places = [tmp_path / "renamed", tmp_path / "links", f"{store.train_dir}_{BETAS}"]
+    call(create_error_graph.main, *(f"--train_dir={place}" for place in places), f"--figures={tmp_path}/figures")
+    assert shown_in(tmp_path / "figures" / "two_ball_reconstruction_loss.png") == [TWO]
+    assert shown_in(tmp_path / "figures" / "one_ball_reconstruction_loss.png") == [BETAS]
+    assert f"left out {tmp_path}/links/x: it holds the same experiment as another\n" in capsys.readouterr().err
+
+
+# Heat maps and other images
 
 def tiles(path, rows):
     """The tiles of a heat map, [rows, 5, 32, 32], cut out by the module's own layout."""
@@ -155,18 +160,17 @@ def tiles(path, rows):
     return squares[:, :, :, 0, :, 0].astype(float)
 
 
-@pytest.mark.parametrize("name", [TRAINED, "model_tiny_num_balls_1_beta_4.0"])
-def test_tiles_of_a_heat_map(store, name):
+@pytest.mark.parametrize("name, rows", [(TRAINED, 10), (CONV, 10), (BETAS, 2)])
+def test_tiles_of_a_heat_map(store, name, rows):
     vae = load(f"{store.train_dir}_{name}")
-    positions = ball_generator.simulate([(0, int(Purpose.EVALUATION), 100)], 1, 128)[0]
-    mean, log_variance = (part.numpy() for part in vae.model.encode(ball_generator.render(positions)))
+    states = Balls().simulate([(0, int(Purpose.EVALUATION), 100)], 1000)[0]
+    mean, log_variance = (part.numpy() for part in vae.model.encode(Balls().render(states)))
     stddev = np.exp(0.5 * log_variance)
     z = mean[0] + stddev[0] * architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy()
     active = set(vae.active.tolist())
     assert bool(active) == (name == TRAINED)
-    rows = np.argsort(stddev.mean(axis=0))[:10]
-    found = tiles(store.figures / f"heat_map_{name}.png", len(rows))
-    for row, latent in enumerate(rows):
+    found = tiles(store.figures / f"heat_map_{name}.png", rows)
+    for row, latent in enumerate(np.argsort(stddev.mean(axis=0))[:rows]):
         for column, value in enumerate((-3, -1.5, 0, 1.5, 3)):
             changed = z.copy()
             changed[latent] = value
@@ -176,33 +180,15 @@ def test_tiles_of_a_heat_map(store, name):
             np.testing.assert_allclose(found[row, column], 255 * expected, atol=3)
 
 
-def test_a_latent_that_the_decoder_does_not_see_changes_nothing(store):
-    vae = load(f"{store.train_dir}_{TRAINED}")
-    kernel = vae.model.decoder.layers[1].kernel
-    latents, _, z, images = create_cool_images.edit(vae)
-    assert np.ptp(images, axis=1).max(axis=(1, 2)).min() > 0
-    kernel.assign(kernel * 0)
-    latents, stddev, z, images = create_cool_images.edit(vae)
-    assert len(set(latents.tolist())) == 10 and (np.diff(stddev) >= 0).all() and len(z) == 16
-    assert np.ptp(images, axis=1).max() == 0
-
-
-def test_fewer_than_ten_latents(store):
-    tiles(store.figures / f"heat_map_{CONV}.png", 3)  # which looks at the size of the image
-    tiles(store.figures / "heat_map_model_tiny_num_balls_2_beta_0.1.png", 2)
-
-
 def test_a_users_own_style_changes_nothing(store, tmp_path):
     """Neither size nor a single dot, nor does it ask for LaTeX."""
-    one = tmp_path / f"store_{TRAINED}"
-    shutil.copytree(f"{store.train_dir}_{TRAINED}", one)
     with matplotlib.rc_context({"savefig.bbox": "tight", "font.size": 25, "text.usetex": True, "figure.dpi": 33,
                                 "savefig.dpi": 33, "axes.prop_cycle": matplotlib.cycler(color=["red"]),
                                 "image.cmap": "hot", "lines.linewidth": 9}):
-        for script, file in ((create_cool_images, f"heat_map_{TRAINED}.png"),
-                             (create_stddev_graphs, "one_ball_stddev_all_conv.png")):
-            call(script.main, f"--train_dir={tmp_path}/store", f"--figures={tmp_path}")
-            assert (cv2.imread(str(tmp_path / file)) == cv2.imread(str(store.figures / file))).all()
+        for script, name, file in ((create_cool_images, TRAINED, f"heat_map_{TRAINED}.png"),
+                                   (create_stddev_graphs, CONV, "one_ball_stddev_conv.png")):
+            call(script.main, f"--train_dir={store.train_dir}_{name}", f"--figures={tmp_path}")
+            assert (tmp_path / file).read_bytes() == (store.figures / file).read_bytes()
     assert matplotlib.rcParams["font.size"] == 10
 
 
@@ -213,133 +199,78 @@ def test_sample_images(store):
         assert image.sum() / 255 / 64 == pytest.approx(count * 41, rel=0.15)  # pixels that a ball covers
 
 
-# Numbers
-
-def test_numbers_computed_apart(store):
-    stddevs, losses = (numbers(store.figures, file) for file in ("stddev.json", "reconstruction_loss.json"))
-    assert stddevs[TRAINED]["step"] == losses[TRAINED]["step"] == 300
-    assert losses[f"{CONV}_seed_1"]["seed"] == 1
-    assert len(stddevs[CONV]["stddev"]) == 3 and len(stddevs[TRAINED]["stddev"]) == 16
-
-    model = load(f"{store.train_dir}_{TRAINED}").model
-    images = ball_generator.render(ball_generator.simulate([(0, int(Purpose.EVALUATION), 100)], 1, 1000)[0])
-    stddev = np.exp(model.encode(images)[1].numpy().astype(float) / 2)
-    expected = sorted(sum(row[i] for row in stddev) / 1000 for i in range(16))
-    np.testing.assert_allclose(stddevs[TRAINED]["stddev"], expected, atol=1e-4)
-
-    per_trajectory = []
-    for i in range(100):
-        seed = 0, int(Purpose.EVALUATION), i
-        images = ball_generator.render(ball_generator.simulate([seed], 1, 32)[0]).numpy()
-        mean, log_variance = (part.numpy() for part in model.encode(images))
-        z = mean + np.exp(0.5 * log_variance) * architecture.normal((32, 16), (int(Purpose.EVALUATION), i)).numpy()
-        p = np.clip(1 / (1 + np.exp(-model.decode(z).numpy().astype(float))), 1e-300, 1 - 1e-16)
-        per_trajectory.append(-(images * np.log(p) + (1 - images) * np.log(1 - p)).sum(axis=(1, 2, 3)).mean())
-    found = losses[TRAINED]
-    assert found["reconstruction_loss"] == pytest.approx(np.mean(per_trajectory), abs=2e-3)
-    assert found["standard_error"] == pytest.approx(np.std(per_trajectory) / np.sqrt(99), abs=1e-3)
-    assert found["entropy_floor"] == pytest.approx(21.12, abs=0.05)
-    assert losses["model_tiny_num_balls_2_beta_0.1"]["entropy_floor"] == pytest.approx(42.19, abs=0.05)
-    floors = {losses[name]["entropy_floor"] for name in losses if "balls_1" in name and "friction" not in name}
-    assert len(floors) == 1  # models are compared on the same images
-
-
-def test_scores_of_the_runs(store):
-    found = numbers(store.figures, "disentanglement.json")
-    vae = load(f"{store.train_dir}_{TRAINED}")
-    _, stddev = vae.encode_positions(scores.positions_of(1)[0])
-    learnt = found[TRAINED]
-    assert learnt["latents"] == 16 and learnt["active_latents"] == (stddev.mean(axis=0) < 0.9).sum() > 0
-    assert all(0 < share < 1 for share in learnt["r2"]) and set(METRICS) <= set(learnt)
-    assert found["model_tiny_num_balls_2_beta_0.1"]["factors"][0] == "centroid x"
-    assert "change_accuracy" not in found["model_tiny_num_balls_2_beta_0.1"]
-    for name in CONV, f"{CONV}_seed_1":  # at step 0: over all of its latents
-        vae = load(f"{store.train_dir}_{name}")
-        codes = [vae.encode_positions(positions)[0] for positions in scores.all_of(1)]
-        assert vae.step == 0 and found[name]["others"][scores.UNTRAINED] == scores.rounded(scores.scores_of(codes, 1))
-    assert found[CONV]["others"][scores.UNTRAINED] != found[f"{CONV}_seed_1"]["others"][scores.UNTRAINED]
-
-
 def test_the_code_is_seen_as_it_comes_to_be(store):
-    """Frame by frame from the checkpoints, from five before a latent does something: the first are white, and the last
-    is the network as it is. That stays as it is."""
-    run = runs.read(f"{store.train_dir}_{TRAINED}")
+    """Frame by frame from the checkpoints, from five before a latent does something: the first is white, and the last
+    is the network as it is."""
+    run = runs.Run(f"{store.train_dir}_{TRAINED}")
     latents = run.vae.active[:animation.COLUMNS]
-    final, limit = maps.centred(maps.response_maps(run.vae, latents)["ball"])
-    before = run.vae.decode(np.eye(run.vae.latents))
-    assert list(checkpoints.whole(run.path, 290)) == list(range(10, 291, 10))
-    animation.grow(run, checkpoints.whole(run.path, 100))
-    assert np.array_equal(run.vae.decode(np.eye(run.vae.latents)), before)
-    frames = animation.grow(run, checkpoints.whole(run.path, 300))
-    assert 15 < len(frames) <= 30 + 10 and not any((frame != frames[-1]).any() for frame in frames[-11:])
-    side = animation.MAP * maps.GRID
+    final, limit = maps.centred(run.vae.response_map(*latents))
+    film = Image.open(store.figures / f"code_{TRAINED}.gif")
+    frames = []
+    for number in 0, film.n_frames - 1:
+        film.seek(number)
+        frames.append(np.array(film.convert("RGB")))
+    assert 6 < film.n_frames <= 21 and film.info["duration"] == 1100  # a while at the end
     for place, values in enumerate(final):
-        left = place * (side + animation.GAP)
-        first, last = (frame[animation.LINE:, left:left + side][1::3, 1::3].astype(int) for frame in
-                       (frames[0], frames[-1]))
+        left = place * (animation.MAP + animation.GAP)
+        first, last = (frame[2 * animation.LINE:, left:left + animation.MAP][1::3, 1::3].astype(int) for frame in
+                       frames)
         assert abs(first - 247).max() < 30  # white, in these colours
         red_less_blue = last[..., 0] - last[..., 2]
         assert np.corrcoef(red_less_blue.ravel(), values.ravel())[0, 1] > 0.95
 
 
-def test_what_is_left_out_for_one_reason_is_one_line(tmp_path, capsys):
+# What goes wrong
+
+def test_what_is_left_out_for_one_reason_is_one_line(store, tmp_path, capsys):
     """As are all runs when the images have changed."""
     for name in "a", "b", "c":
-        (tmp_path / f"s_model_{name}").mkdir()
-    assert runs.runs_of(f"{tmp_path}/s") == []
-    said = capsys.readouterr().err.partition("nothing to draw")[0]
-    assert said == f"left out {tmp_path}/s_model_a and 2 more: it has no flags.json\n"
+        place = shutil.copytree(f"{store.train_dir}_{ONE}", tmp_path / f"s_{name}")
+        flags = json.loads((place / "flags.json").read_text())
+        (place / "flags.json").write_text(json.dumps({**flags, "data": {**flags["data"], "radius": 1.3}}))
+    call(create_cool_images.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}", code=1)
+    assert capsys.readouterr().err == f"left out {tmp_path}/s_a and 2 more: its images are not those of today's " \
+        "balls: radius was 1.3, now 1.2\n"
 
 
-def test_a_run_without_weights_is_drawn_from_its_numbers(store, tmp_path, capsys):
-    """Even one of a model that there is no more."""
-    before = {file: numbers(store.figures, file)[TRAINED] for file in (
-        "stddev.json", "reconstruction_loss.json", "disentanglement.json")}
-    name = TRAINED.replace("all_conv", "gone")
-    place = tmp_path / f"store_{name}"
-    place.mkdir()
-    kept = vars(folder.read_flags(f"{store.train_dir}_{TRAINED}"))
-    (place / "flags.json").write_text(json.dumps({**kept, "model": "gone"}))
-    shutil.copy(f"{store.train_dir}_{TRAINED}/losses.csv", place)
-    words = f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/figures"
-    call(create_error_graph.main, *words, code=1)
-    assert f"left out {place}: it has no whole checkpoint" in capsys.readouterr().err
-    (place / "numbers.json").write_text(json.dumps(before))
-    for script in create_stddev_graphs, create_error_graph, create_disentanglement_graphs, create_training_curves:
-        call(script.main, *words)
-    out, err = capsys.readouterr()
-    assert out.count("1 of 1 runs come without weights: graphs show their numbers, images leave them out\n") == 1
-    assert not err
-    for file, expected in before.items():
-        assert numbers(tmp_path / "figures", file) == {name: expected}
-    for file in "one_ball_reconstruction_loss", "one_ball_stddev_gone", "one_ball_disentanglement":
-        assert cv2.imread(str(tmp_path / "figures" / f"{file}.png")).std() > 8
-    call(create_cool_images.main, *words, code=1)
-    folder.write_whole(str(place / "numbers.json"), json.dumps({"stddev.json": before["stddev.json"]}))
-    call(create_error_graph.main, *words, code=1)
-    assert "reconstruction_loss.json: 1 runs without weights have no numbers for it\n" in capsys.readouterr().out
+def test_a_run_that_cannot_be_drawn_takes_no_other_along(store, tmp_path, capsys):
+    """Its weights are cut short, or its model is no more; it has its numbers, which graphs show."""
+    for name, change in (ONE, {}), (OTHER, {}), (BETAS, {"model": "gone"}):
+        place = shutil.copytree(f"{store.train_dir}_{name}", tmp_path / f"s_{name}")
+        flags = json.loads((place / "flags.json").read_text())
+        (place / "flags.json").write_text(json.dumps({**flags, **change}))
+    (tmp_path / f"s_{OTHER}" / "ckpt-0.npz").write_bytes(b"PK")
+    call(draw.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/figures", code=1)
+    err = capsys.readouterr().err
+    for what in "heat maps", "response maps":
+        assert f"{what}: left out {OTHER}: ValueError: {tmp_path}/s_{OTHER}: it comes without weights" in err
+        assert f"{what}: left out {BETAS}: ValueError: {tmp_path}/s_{BETAS}: architecture.py has no model gone\n" in err
+    assert err.endswith("not drawn: create_training_curves\n")  # at step 0 there are none
+    assert [path.name for path in tmp_path.glob("figures/heat_map_*")] == [f"heat_map_{ONE}.png"]
+    assert shown_in(tmp_path / "figures" / "one_ball_reconstruction_loss.png") == [ONE, OTHER, BETAS]
+    assert shown_in(tmp_path / "figures" / "reconstructions_one_ball.png") == [ONE]
 
 
 def test_a_run_that_was_trained_on_is_read_again(tmp_path, tiny):
     def steps():
-        return [run.step for run in runs.runs_of(f"{tmp_path}/store")]
+        return [run.step for run in runs.runs_of([f"{tmp_path}/store"])]
 
-    train(tmp_path / "store", model="tiny", batch_size=4, max_step=1)
-    found = runs.runs_of(f"{tmp_path}/store")
-    assert steps() == [1] and runs.runs_of(f"{tmp_path}/store") is found
-    train(tmp_path / "store", model="tiny", batch_size=4, max_step=2)
+    train(tmp_path / "store", **OF_TINY, max_step=1)
+    found = runs.runs_of([f"{tmp_path}/store"])
+    assert steps() == [1] and runs.runs_of([f"{tmp_path}/store"]) is found
+    (tmp_path / f"store_{found[0].name}" / "numbers.json").write_text("{}")  # as when it is measured
+    assert runs.runs_of([f"{tmp_path}/store"]) is found
+    train(tmp_path / "store", **OF_TINY, max_step=2)
     assert steps() == [2]
-    train(tmp_path / "store", model="tiny", batch_size=4, max_step=1, seed=1)
+    train(tmp_path / "store", **OF_TINY, max_step=1, seed=1)
     assert steps() == [2, 1]
 
-
-# What a script is told, and says
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
     call(script.main, f"--train_dir={tmp_path}/none", f"--figures={tmp_path}/figures", code=1)
-    assert f"nothing to draw: there is no run under {tmp_path}/none_*; main.py" in capsys.readouterr().err
-    assert not [file for file in os.listdir(tmp_path / "figures") if not file.startswith("real_balls")]
+    assert f"nothing to draw: there is no run at {tmp_path}/none; main.py" in capsys.readouterr().err
+    assert not os.listdir(tmp_path / "figures")
     call(script.main, "--figure=x", code=2)
     assert "did you mean --figures" in capsys.readouterr().err
     call(script.main, "--figures=/dev/null", code=2)
@@ -358,4 +289,4 @@ def test_one_script_that_fails_does_not_stop_the_others(store, tmp_path, monkeyp
     called.clear()
     call(draw.main, *words, code=1)
     assert "create_stddev_graphs" in called
-    assert capsys.readouterr().err.endswith("not drawn: create_cool_images, create_error_graph\n")
+    assert capsys.readouterr().err.endswith("not drawn: create_error_graph, create_cool_images\n")

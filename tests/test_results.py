@@ -1,169 +1,108 @@
-"""The committed results: tables, JSON files, the figures' metadata, weights and numbers say the same."""
+"""The committed runs: what is in their folders, and that their weights give their numbers again; how runs are kept."""
 import json
 import os
-import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from committed import FIGURES, NEEDED, PRETRAINED, cells, numbers
-from conftest import ROOT
-from PIL import Image
+from conftest import OF_TINY, ROOT, call, listing, one_line, train
 
-import ball_generator
-import create_cool_images
-import create_stddev_graphs
-from analysis import reconstruction, runs, scores, tables
-from training import checkpoints, folder, load, sweep
-from training.tables import last_step
+import create_training_curves
+import main
+from analysis import keep, load, measure, runs
+from training import checkpoints, flags, folder, sweep, tables
 
-PATHS = folder.find(PRETRAINED)
-
-
-def kept_flags():
-    """name -> flags of the committed runs."""
-    found = {}
-    for path in PATHS:
-        flags = folder.read_flags(path)
-        found[folder.name_of(path, flags)] = flags
-    return found
+PATHS = folder.find(str(ROOT / "checkpoints" / "pretrained" / "train_store"))
+WITH_WEIGHTS = {folder.read_flags(path).name: path for path in PATHS if checkpoints.steps(path)}
+EVERYDAY = "model_conv_num_balls_1_beta_0.5", "model_all_conv_num_balls_2_beta_1.0"
 
 
 # What is committed
 
-def test_all_say_the_same_runs():
-    flags = kept_flags()
-    assert set(sweep.names()) <= set(flags)
-    for file in *NEEDED, "heat_map.json":
-        found = numbers(file)
-        assert set(found) == set(flags) if file in NEEDED else set(sweep.names()) <= set(found) <= set(flags), file
-        for name, run in found.items():
-            assert run["step"] == last_step(f"{PRETRAINED}_{name}") == flags[name].max_step
-            assert run["seed"] == flags[name].seed
-
-
-def test_committed_runs_record_the_constants_of_their_images(monkeypatch):
+def test_committed_runs_are_as_a_run_is_today():
+    """Their names, variants and the constants of their images; losses up to their step; every number, as measured."""
     for path in PATHS:
-        with open(f"{path}/flags.json") as file:
-            assert json.load(file)["data"] == ball_generator.constants()
-    monkeypatch.setattr(ball_generator, "RADIUS", 0.8)
-    with pytest.raises(ValueError, match="radius was 1.2, now 0.8"):
-        folder.read_flags(PATHS[0])
+        kept = folder.read_flags(path)
+        given = SimpleNamespace(**{**{row.name: None for row in main.FLAGS}, **vars(kept)})
+        assert os.path.basename(path) == f"train_store_{kept.name}" and kept.name == flags.name(given, main.FLAGS)
+        assert kept.variant == flags.variant(given, main.FLAGS), path
+        rows, dropped = tables.read(f"{path}/losses.csv")
+        with open(f"{path}/losses.csv") as file:
+            assert file.readline() == ",".join(tables.LOSSES) + "\n" and not dropped, path
+        run = runs.Run(path)
+        assert run.step == rows[-1][0] == kept.max_step == measure.read(path)["step"], path
+        numbers = measure.measured(path, run.step, None)
+        expected = set(measure.MEASURES) if run.has_weights else {"reconstruction", "stddev", "scores"}  # for graphs
+        assert numbers.keys() >= expected and not runs.has_none(numbers), path
+        weights = [f"ckpt-{run.step}.npz"] * (kept.name in WITH_WEIGHTS)
+        assert set(os.listdir(path)) == {"flags.json", "losses.csv", "numbers.json", *weights}
 
 
-def test_a_committed_run_has_weights_or_numbers():
-    for path in PATHS:
-        assert not [file for file in os.listdir(path) if file in ("lock", "log.txt") or file.endswith(".new")]
-        name = os.path.basename(path)[len("train_store_"):]
-        if os.path.exists(f"{path}/numbers.json"):
-            with open(f"{path}/numbers.json") as content:
-                kept = json.load(content)
-            assert set(NEEDED) <= set(kept) and not checkpoints.steps(path)
-            for file in kept:
-                assert kept[file] == numbers(file)[name]
-        else:
-            assert checkpoints.newest(path)[0] == last_step(path)
-    weights = {f"model_{model}_num_balls_{balls}_beta_{beta}" for model in ("conv", "all_conv") for balls in (1, 2)
-               for beta in ("0.1", "0.5", "1.0")}
-    assert weights <= {os.path.basename(path)[len("train_store_"):] for path in PATHS if checkpoints.steps(path)}
-
-
-def test_figures_are_of_these_runs():
-    flags = kept_flags()
-    figures = sorted(FIGURES.glob("*.png"))
-    assert {f"heat_map_{name}.png" for name in sweep.names()} <= {figure.name for figure in figures}
-    for figure in figures:
-        text = Image.open(figure).text
-        if not text.get("run"):  # 2016's, or of no run
-            continue
-        shown = text["run"].split(", ")
-        assert text["step"].split(", ") == [str(last_step(f"{PRETRAINED}_{name}")) for name in shown], figure.name
-        assert text["seed"].split(", ") == [str(flags[name].seed) for name in shown]
-        if figure.name.startswith(("heat_map_", "response_map_")):
-            assert len(shown) == 1 and figure.stem.endswith(f"map_{shown[0]}")
-        found = re.fullmatch(r"(one|two)_ball_(\w+?)(_fully_connected|_conv|_all_conv)?", figure.stem)
-        if found:  # shows all there are of its kind
-            kind = f"num_balls_{runs.NUMBER.index(found[1])}_"
-            assert set(shown) == {name for name in flags if kind in name and (
-                not found[3] or name.startswith(f"model{found[3]}_num_balls"))}, figure.name
-
-
-WITH_WEIGHTS = [os.path.basename(path)[len("train_store_"):] for path in PATHS if checkpoints.steps(path)]
-EVERYDAY = "model_conv_num_balls_1_beta_0.5", "model_all_conv_num_balls_2_beta_1.0"
+def test_the_sweep_is_committed():
+    names = {folder.read_flags(path).name for path in PATHS}
+    assert len(names) == len(PATHS) and set(sweep.names(main.FLAGS)) <= names
+    assert {name for name in sweep.names(main.FLAGS) if "conv" in name} <= set(WITH_WEIGHTS)
 
 
 @pytest.mark.parametrize("name", [name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.long)
                                   for name in WITH_WEIGHTS])
 def test_weights_give_the_numbers_again(name):
     """Within what rounding on another machine changes."""
-    vae = load(f"{PRETRAINED}_{name}")
-    run = SimpleNamespace(flags=vae.flags, vae=vae)
-    for file, measure, tolerance in (("reconstruction_loss.json", reconstruction.measure, 2e-3),
-                                     ("stddev.json", create_stddev_graphs.measure, 2e-3),
-                                     ("disentanglement.json", scores.measure, 5e-3)):
-        committed = numbers(file)[name]
-        found = measure(run)
-        assert set(found) == set(committed) - {"step", "seed"}
-        compare(found, committed, tolerance, file)
-    committed = numbers("heat_map.json").get(name)
-    if committed:
-        _, _, _, images = create_cool_images.edit(vae)
-        changing = [any(abs(one - other).max() > 0.25 for one in row for other in row) for row in images]
-        assert sum(changing) == committed["rows_that_change"]
+    vae, kept = load(WITH_WEIGHTS[name]), measure.read(WITH_WEIGHTS[name])
+    for key, row in measure.MEASURES.items():
+        compare(measure.rounded(row.function(vae)), kept[key], f"{name}: {key}")
 
 
-def compare(found, committed, tolerance, where):
-    """Objects of JSON, numbers within a tolerance."""
-    if isinstance(found, dict):
-        for key in found:
-            compare(found[key], committed[key], tolerance, f"{where}: {key}")
-    elif isinstance(found, str | int) or found and isinstance(found[0] if isinstance(found, list) else 0, str):
-        assert found == committed, where
+def compare(found, kept, where):
+    """Objects of JSON, numbers within a tolerance; a metric that was added later may be missing."""
+    if isinstance(kept, dict):
+        for key in kept.keys() - {"version"}:
+            compare(found[key], kept[key], f"{where}: {key}")
+    elif isinstance(found, list):
+        for number, (one, other) in enumerate(zip(found, kept, strict=True)):
+            compare(one, other, f"{where}: {number}")
     else:
-        np.testing.assert_allclose(found, committed, atol=tolerance, err_msg=where)
+        np.testing.assert_allclose(found, kept, atol=1e-3, err_msg=where)
 
 
-# The tables
+# How runs are kept
 
-@pytest.mark.parametrize("file, name", [(file, name) for file, names in tables.TABLES.items() for name in names])
-def test_tables_are_as_they_are_made(file, name):
-    """After new results: python -m analysis.tables."""
-    text = (ROOT / file).read_text(encoding="utf-8")
-    assert tables.put(text, name, tables.TABLES[file][name](tables.Results.read(PRETRAINED, FIGURES))) == text
+@pytest.fixture
+def cheap(monkeypatch):
+    monkeypatch.setattr(measure, "MEASURES", {key: measure.MEASURES[key] for key in ("reconstruction", "stddev")})
 
 
-def test_the_table_of_results_holds_the_numbers():
-    """Read back from Markdown, against the JSON files and 2016's numbers."""
-    header, *rows = cells((ROOT / "RESULTS.md").read_text(), "results")
-    assert len(rows) == len(sweep.names()) == 18
-    losses, stddevs = numbers("reconstruction_loss.json"), numbers("stddev.json")
-    for model, balls, beta, loss, others, old, difference, excess, old_excess, active, old_active, seconds in rows:
-        name = f"model_{model}_num_balls_{balls}_beta_{float(beta)}"
-        ours, theirs = losses[name]["reconstruction_loss"], runs.published("reconstruction_loss")[balls][model][
-            str(float(beta))]
-        assert float(loss.split(" ")[0]) == pytest.approx(ours, abs=0.0051)
-        assert float(old) == pytest.approx(theirs, abs=0.0051)
-        assert float(difference.split(" ")[0]) == pytest.approx(100 * (ours - theirs) / theirs, abs=0.051)
-        assert float(excess) == pytest.approx(ours - losses[name]["entropy_floor"], abs=0.0051)
-        assert float(old_excess) == pytest.approx(theirs - losses[name]["entropy_floor"], abs=0.0051)
-        assert int(active) == sum(stddev < 0.9 for stddev in stddevs[name]["stddev"])
-        assert int(old_active) == runs.published("active_latents")[balls][model][str(float(beta))]
-        assert [float(word) for word in others.split(", ")] == pytest.approx(
-            [losses[f"{name}_seed_{seed}"]["reconstruction_loss"] for seed in range(1, 9)
-             if f"{name}_seed_{seed}" in losses], abs=0.0051)
-        with open(f"{PRETRAINED}_{name}/losses.csv") as file:
-            assert float(seconds.replace(",", "")) == pytest.approx(float(file.readlines()[-1].split(",")[3]), abs=0.51)
+def test_kept_runs_draw_and_load(short, tmp_path, cheap, capsys):
+    """Of seed 0 with the weights alone, of others with numbers alone, but where they are asked for, in float16 too. An
+    unfinished run is named and not kept."""
+    names = [folder.read_flags(short).name] + [folder.read_flags(train(
+        short.parent / "store", **OF_TINY, max_step=2, seed=seed)).name for seed in (1, 2, 3)]
+    unfinished = json.loads((tmp_path / f"store_{names[3]}" / "flags.json").read_text())
+    (tmp_path / f"store_{names[3]}" / "flags.json").write_text(json.dumps({**unfinished, "max_step": 9}))
+    before = listing(short)
+    call(keep.main, f"--train_dir={tmp_path}/store", f"--kept={tmp_path}/kept/k", f"--half={names[2]}", code=1)
+    assert f"keeping: left out {names[3]}: ValueError: it is at step 2 of 9\n" in capsys.readouterr().err
+    assert {file: content for file, content in listing(short).items() if file != "numbers.json"} == before
+    kept = [tmp_path / "kept" / f"k_{name}" for name in names]
+    assert sorted(os.listdir(tmp_path / "kept")) == sorted(path.name for path in kept[:3])
+    assert [set(os.listdir(path)) - {"flags.json", "losses.csv", "numbers.json"} for path in kept[:3]] == [
+        {"ckpt-21.npz"}, set(), {"ckpt-2.npz"}]
+
+    whole, half = (checkpoints.read(checkpoints.file_of(kept[place], step)) for place, step in ((0, 21), (2, 2)))
+    assert not checkpoints.has_optimizer(whole) and {value.dtype for value in half.values()} == {np.dtype(np.float16)}
+    for path, source in (kept[0], short), (kept[2], tmp_path / f"store_{names[2]}"):
+        np.testing.assert_allclose(load(path).sample(2), load(source).sample(2), atol=2e-3)
+    with pytest.raises(ValueError, match="it comes without weights, with its numbers only"):
+        load(kept[1])
+    numbers = listing(kept[1])["numbers.json"]
+    call(create_training_curves.main, f"--train_dir={tmp_path}/kept/k", f"--figures={tmp_path}/figures")
+    assert "1 of 3 runs come without weights" in capsys.readouterr().out
+    assert listing(kept[1])["numbers.json"] == numbers
 
 
-def test_how_many_are_as_near_2016_as_readme_says():
-    losses = numbers("reconstruction_loss.json")
-    for seed in "", "_seed_1":
-        near = 0
-        for name in sweep.names():
-            found = re.fullmatch(r"model_(\w+)_num_balls_(\d)_beta_([\d.]+)", name)
-            old = runs.published("reconstruction_loss")[found[2]][found[1]][found[3]]
-            near += losses[name + seed]["reconstruction_loss"] <= 1.01 * old
-        text = (ROOT / "README.md").read_text()
-        assert set(re.findall(r"(\d+) of 18", text)) == {str(near)}
-        _, tolerances, *_ = cells((ROOT / "RESULTS.md").read_text(), "tolerances")
-        assert tolerances[2 if seed else 1] == f"{near} of 18"
+def test_what_is_not_kept(short, tmp_path, capsys):
+    call(keep.main, f"--train_dir={tmp_path}/store", f"--kept={tmp_path}/store", code=2)
+    one_line(capsys.readouterr().err, "--kept", short, "is there already")
+    call(keep.main, f"--train_dir={tmp_path}/store", f"--kept={tmp_path}/k", "--weights=a,b", code=2)
+    one_line(capsys.readouterr().err, "there is no run a, b")
+    assert not list(tmp_path.glob("k_*"))

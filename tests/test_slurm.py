@@ -13,32 +13,11 @@ from conftest import HANG, ROOT, losses, same, script
 
 from training import checkpoints
 
-TOOLS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="Slurm is not installed: apt install slurm-wlm munge"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="slurmd needs root"),
-]
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
-@pytest.fixture
-def slurm():
-    """A Slurm of one node; yields a function that runs one of its commands."""
-    home = pathlib.Path(tempfile.mkdtemp(prefix="slurm-"))  # short: a socket's path has 107 characters at most
-    host = socket.gethostname().split(".")[0]
-    (home / "key").write_bytes(os.urandom(128))
-    (home / "key").chmod(0o400)
-    (home / "slurm.conf").write_text(f"""
-ClusterName=test
+TOOLS = "munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol"
+CONF = """ClusterName=test
 SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={free_port()}
-SlurmdPort={free_port()}
+SlurmctldPort={ports[0]}
+SlurmdPort={ports[1]}
 SlurmUser=root
 AuthInfo=socket={home}/munge
 ProctrackType=proctrack/linuxproc
@@ -51,11 +30,35 @@ StateSaveLocation={home}/state
 SlurmdSpoolDir={home}/spool
 SlurmctldPidFile={home}/slurmctld.pid
 SlurmdPidFile={home}/slurmd.pid
-NodeName={host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} State=UNKNOWN
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} State=UNKNOWN
 PartitionName=all Nodes=ALL Default=YES State=UP
-""")
+"""
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.skipif(not all(map(shutil.which, TOOLS)), reason="Slurm is not installed: apt install slurm-wlm munge"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="slurmd needs root"),
+]
+
+
+def wait(condition, said):
+    end = time.monotonic() + HANG
+    while not condition():
+        assert time.monotonic() < end, [path.read_text()[-2000:] for path in said()]
+        time.sleep(0.2)
+
+
+@pytest.fixture
+def slurm():
+    """A Slurm of one node; yields a function that runs one of its commands."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="slurm-"))  # short: a socket's path has 107 characters at most
+    host = socket.gethostname().split(".")[0]
+    (home / "key").write_bytes(os.urandom(128))
+    (home / "key").chmod(0o400)
     for folder in "state", "spool":
         (home / folder).mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_server(("127.0.0.1", 0)) as other:
+        ports = one.getsockname()[1], other.getsockname()[1]
+    (home / "slurm.conf").write_text(CONF.format(host=host, home=home, ports=ports, cores=os.cpu_count()))
     env = {**os.environ, "SLURM_CONF": f"{home}/slurm.conf", "PYTHON": sys.executable}
     servers = []
 
@@ -69,13 +72,11 @@ PartitionName=all Nodes=ALL Default=YES State=UP
     try:
         serve("munged", "--foreground", "--force", f"--socket={home}/munge", f"--key-file={home}/key",
               f"--pid-file={home}/munged.pid", f"--seed-file={home}/seed")
-        time.sleep(1)
+        wait((home / "munge").exists, lambda: home.glob("*.log"))
         serve("slurmctld", "-D", "-c")
         serve("slurmd", "-D", "-N", host)
-        end = time.monotonic() + HANG
-        while subprocess.run(["sinfo", "-h", "-o", "%T"], env=env, capture_output=True, text=True).stdout != "idle\n":
-            assert time.monotonic() < end, [(path, path.read_text()[-2000:]) for path in home.glob("*.log")]
-            time.sleep(0.5)
+        wait(lambda: subprocess.run(["sinfo", "-h", "-o", "%T"], env=env, capture_output=True, text=True).stdout ==
+             "idle\n", lambda: home.glob("*.log"))
         yield command
     finally:
         subprocess.run(["scancel", "--user=root"], env=env)
@@ -87,35 +88,34 @@ PartitionName=all Nodes=ALL Default=YES State=UP
 
 
 def test_an_array_with_a_requeued_task(slurm, tmp_path):
-    """Two tasks of the array; one is requeued in mid-training and ends as if it had never been."""
-    flags = ("--batch_size=4", "--save_every=25", "--threads=1")
-    job = slurm("sbatch", "--parsable", "--array=6,12", "--requeue", f"--output={tmp_path}/%a.txt", "run",
-                f"--train_dir={tmp_path}/s", "--max_step=4000", *flags).strip()
-    conv, all_conv = (tmp_path / f"s_model_{model}_num_balls_1_beta_0.1_batch_size_4"
-                      for model in ("conv", "all_conv"))
-    end = time.monotonic() + HANG
+    """A task of the array is requeued in mid-training and ends as if it had never been."""
+    flags = "--batch_size=4", "--save_every=25", "--threads=1"
+    job = slurm("sbatch", "--parsable", "--array=6", "--requeue", f"--output={tmp_path}/%a.txt", "--open-mode=append",
+                "run", f"--train_dir={tmp_path}/s", "--max_step=4000", "--restart", *flags).strip()
+    path = tmp_path / "s_model_conv_num_balls_1_beta_0.1_batch_size_4"
 
-    def wait(condition):
-        while not condition():
-            assert time.monotonic() < end, [path.read_text() for path in tmp_path.glob("*.txt")]
-            time.sleep(0.2)
+    def wait_until(condition):
+        wait(condition, lambda: tmp_path.glob("*.txt"))
 
-    wait(lambda: list(conv.glob("ckpt-*.index")) and list(all_conv.glob("ckpt-*.index")))
+    def log():
+        return (path / "log.txt").read_text()
+
+    wait_until(lambda: list(path.glob("ckpt-*.npz")))
     slurm("scontrol", "requeue", f"{job}_6")
-    wait(lambda: "stopped by SIGTERM" in (conv / "log.txt").read_text())
-    stopped_at = checkpoints.newest(str(conv))[0]
-    assert 0 < stopped_at < 4000
-    wait(lambda: "PENDING" in slurm("squeue", "-h", "-o", "%T", f"--jobs={job}_6"))
+    wait_until(lambda: "stopped by SIGTERM" in log())
+    stopped_at = checkpoints.newest(str(path))[0]
+    wait_until(lambda: "PENDING" in slurm("squeue", "-h", "-o", "%T", f"--jobs={job}_6"))
     slurm("scontrol", "update", f"JobId={job}_6", "StartTime=now")  # Slurm would wait two minutes
-    wait(lambda: f"resumed from step {stopped_at}" in (conv / "log.txt").read_text())
-    wait(lambda: checkpoints.newest(str(conv))[0] > stopped_at)
+    wait_until(lambda: f"resumed from step {stopped_at}" in log() and checkpoints.newest(str(path))[0] > stopped_at)
     slurm("scancel", job)
-    wait(lambda: (conv / "log.txt").read_text().count("stopped by SIGTERM") == 2)
-    wait(lambda: not slurm("squeue", "-h").strip())
+    wait_until(lambda: log().count("stopped by SIGTERM") == 2 and not slurm("squeue", "-h").strip())
+    said = (tmp_path / "6.txt").read_text()
+    assert said.count("run: SLURM_ARRAY_TASK_ID=6: trains") == 2
+    assert said.count("(SLURM_RESTART_COUNT): it resumes, without --restart") == 1
 
-    last = checkpoints.newest(str(conv))[0]
+    last = checkpoints.newest(str(path))[0]
+    assert 0 < stopped_at < last < 4000
     script("main.py", f"--train_dir={tmp_path}/unbroken", f"--max_step={last}", *flags)
-    unbroken = tmp_path / "unbroken_model_conv_num_balls_1_beta_0.1_batch_size_4"
-    assert same(conv, unbroken, last)
-    assert [row[:3] for row in losses(conv)] == [row[:3] for row in losses(unbroken)]
-    assert "stopped by SIGTERM" in (all_conv / "log.txt").read_text()
+    unbroken = tmp_path / path.name.replace("s_", "unbroken_", 1)
+    assert same(path, unbroken, last)
+    assert [row[:3] for row in losses(path)] == [row[:3] for row in losses(unbroken)]

@@ -1,26 +1,31 @@
-"""How a sweep ends early: signals, a screen that is gone, kill -9. With trainings that are made up, and real."""
+"""How a sweep, a training and a drawing end early: signals, a screen that is gone, kill -9. With trainings that are
+made up, and real."""
+import contextlib
 import fcntl
-import json
 import os
 import pty
 import re
 import signal
 import struct
 import subprocess
-import sys
 import termios
-import time
 
 import pytest
-from conftest import HANG, ROOT, losses
-from made_up import PYTHON, begin, fake, told, wait
+from conftest import HANG, ROOT, losses, start
+from made_up import PYTHON, begin, fake, run, told, wait
 
-from training import checkpoints, progress, sweep
+from training import checkpoints
 
 TRAINS = '''
 for name in HUP INT USR1 TERM; do trap "echo $name >> {0}/got; exit $((128 + $(kill -l $name)))" $name; done
 echo $$ >> {0}/pids
+[[ ! -e {0}/got ]] || exit 0
 while :; do sleep 0.05; done'''
+
+
+def numbered(folder):
+    """Files that trainings leave there, each by the number of its process."""
+    return [file for file in os.listdir(folder) if file.isdecimal()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP])
@@ -36,16 +41,6 @@ def test_a_signal_is_handed_on_and_no_more_are_started(tmp_path, number):
     assert "run: 0 of 18 trained" in out
 
 
-def test_under_nohup_a_hangup_is_nothing(tmp_path):
-    running = begin(fake(tmp_path, f"touch {tmp_path}/$$; sleep 1"), f"--train_dir={tmp_path}/s",
-                    f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1", "--beta=1",
-                    preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN))
-    wait(lambda: [file for file in os.listdir(tmp_path) if file.isdecimal()], running)
-    running.send_signal(signal.SIGHUP)
-    out, _ = running.communicate(timeout=HANG)
-    assert running.returncode == 0 and out.endswith("run: all trained and drawn\n")
-
-
 def test_what_fails_before_and_while_it_is_stopped_is_told(tmp_path):
     """One failed before; one fails to save when it is stopped; the third ends as asked. With --restart the same command
     would begin again."""
@@ -54,10 +49,10 @@ def test_what_fails_before_and_while_it_is_stopped_is_told(tmp_path):
             *--beta=0.1*) echo 'bad luck' >&2; exit 1 ;;
             *--beta=0.5*) trap "echo 'no space left' >&2; exit 1" TERM ;;
         esac
+        touch {tmp_path}/$$0
         while :; do sleep 0.05; done'''), f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv",
         "--num_balls=1", "--restart")
-    wait(lambda: len([file for file in os.listdir(tmp_path) if file.isdecimal()]) == 3, running)
-    time.sleep(0.5)  # for the trap
+    wait(lambda: len(numbered(tmp_path)) == 5, running)
     running.terminate()
     out, _ = running.communicate(timeout=HANG)
     assert running.returncode == 128 + signal.SIGTERM
@@ -85,10 +80,34 @@ def test_a_screen_that_is_gone_ends_nothing(tmp_path):
     running.stdout.readline()
     running.stdout.close()
     running.wait(HANG)
-    assert len([file for file in os.listdir(tmp_path) if file.isdecimal()]) == 6 and not told(running.stderr.read())
+    assert len(numbered(tmp_path)) == 6 and not told(running.stderr.read())
 
 
 # Real trainings
+
+def test_ctrl_c_in_the_middle_of_a_training_saves(tmp_path):
+    running = start("--model=all_conv", "--threads=1", "--report_every=10", f"--train_dir={tmp_path}/s")
+    for line in running.stdout:
+        if "step 10 of" in line:
+            running.send_signal(signal.SIGINT)
+            break
+    said, errors = running.communicate(timeout=HANG)
+    assert running.returncode == 130 and not errors
+    path, = tmp_path.iterdir()
+    assert f"stopped by SIGINT at step {checkpoints.newest(path)[0]}, saved" in said.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number, says", [(signal.SIGINT, "draw.py: stopped\n"), (signal.SIGTERM, "")])
+def test_stopped_in_the_middle_of_drawing_nothing_is_left_half_written(tmp_path, number, says):
+    running = subprocess.Popen([PYTHON, "-m", "analysis.draw", f"--figures={tmp_path}",
+                                "--train_dir=checkpoints/pretrained/train_store"], cwd=ROOT, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait(lambda: os.listdir(tmp_path), running)
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=HANG)
+    assert running.returncode == 128 + number and errors == says
+    assert not [file for file in os.listdir(tmp_path) if not file.endswith((".png", ".gif", ".json", ".jpg"))]
+
 
 def alive(pid):
     """Whether a process runs: one that has ended stays until its parent asks for it, which not every system's does."""
@@ -99,59 +118,14 @@ def alive(pid):
         return False
 
 
-class Terminal:
-    """A terminal of 80 columns on which a command runs; what it shows, as lines."""
-
-    def __init__(self, command, env):
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        self.process = subprocess.Popen(["setsid", "--ctty", *command], env=env, stdin=slave, stdout=slave,
-                                        stderr=slave)
-        os.close(slave)
-        os.set_blocking(self.master, False)
-        self.text = b""
-
-    def lines(self):
-        try:
-            while more := os.read(self.master, 65536):
-                self.text += more
-        except (BlockingIOError, OSError):
-            pass
-        lines, row, column = [""], 0, 0
-        for token in re.findall(r"\x1b\[\d*[A-Za-z]|.", self.text.decode(errors="replace"), re.DOTALL):
-            if token == "\n":
-                row += 1
-                lines += [""] * (row == len(lines))
-            elif token == "\r":
-                column = 0
-            elif token == "\x1b[A":
-                row -= 1
-            else:
-                assert len(token) == 1 and column < 80, f"{token!r} after {lines[row]!r}"
-                lines[row] = lines[row][:column].ljust(column) + token + lines[row][column + 1:]
-                column += 1
-        return [line.rstrip() for line in lines]
-
-    def hang_up(self):
-        os.close(self.master)
-
-
-def run(*words, **kwargs):
-    """./run to its end; what it said."""
-    done = subprocess.run([ROOT / "run", *words], capture_output=True, text=True, timeout=HANG,
-                          env={**os.environ, "PYTHON": PYTHON}, **kwargs)
-    assert done.returncode == 0, f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
     """Two trainings, as their user has them: bars, SIGHUP, kill -9, the same command again. Both are saved each time,
     and all is drawn at the end."""
     store = tmp_path / "a b" / "{}" / "it's"
-    words = ("--model=all_conv", "--num_balls=2", "--beta=0.5", "--beta=1", f"--train_dir={store}",
+    words = ("--model=all_conv", "--num_balls=1", "--beta=0.5", "--beta=1", "--batch_size=16", f"--train_dir={store}",
              f"--figures={tmp_path}/f")
     env = {**os.environ, "PYTHON": PYTHON, "JOBS": "2"}
-    runs = [f"{store}_model_all_conv_num_balls_2_beta_{beta}" for beta in ("0.5", "1.0")]
+    runs = [f"{store}_model_all_conv_num_balls_1_beta_{beta}_batch_size_16" for beta in ("0.5", "1.0")]
 
     def saved():
         return [checkpoints.newest(path)[0] or 0 for path in runs]
@@ -160,71 +134,48 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
         found = [open(f"{path}/lock").read().split(" ")[0] for path in runs if os.path.exists(f"{path}/lock")]
         return [pid for pid in found if pid and alive(pid)]
 
-    terminal = Terminal([ROOT / "run", *words], env)
-    bars = [f"all_conv 2 β{beta}" for beta in ("0.5", "1")]
+    window, inside = pty.openpty()
+    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    os.set_blocking(window, False)
+    sweep = subprocess.Popen(["setsid", "--ctty", ROOT / "run", *words], env=env, stdin=inside, stdout=inside,
+                             stderr=inside)
+    os.close(inside)
+    screen = b""
 
     def shown():
-        return all(any(line.startswith(bar) and "step/s" in line and "?" not in line for line in terminal.lines())
-                   for bar in bars)
+        nonlocal screen
+        with contextlib.suppress(OSError):
+            while more := os.read(window, 65536):
+                screen += more
+        return all(re.search(part, screen.decode(errors="replace")) for part in (
+            "run: 2 experiments, 2 at a time, on 1 of", r"0 of 2 trained, \d+ h \d+ min left", *(
+                rf"all_conv, one ball, beta {beta}, seed 0 +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+"
+                for beta in ("0.5", "1"))))
 
-    wait(shown, terminal.process)
-    first, *others = terminal.lines()
-    assert first.startswith("run: 2 experiments, 2 at a time, on 1 of")
-    assert re.match(r"0 of 2 trained, \d+ h \d+ min left$", others[0]), others
-    for bar, line in zip(bars, others[1:], strict=True):
-        assert re.match(rf"{bar} +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+$", line), line
-    terminal.hang_up()
-    terminal.process.wait(HANG)
+    wait(shown, sweep)
+    os.close(window)
+    sweep.wait(HANG)
     wait(lambda: not pids())
     stopped_at = saved()
     assert min(stopped_at) > 0
     for path in runs:
         assert "stopped by SIGHUP" in open(f"{path}/log.txt").read()
 
-    running = subprocess.Popen([ROOT / "run", *words], env=env, stdout=subprocess.PIPE, text=True)
-    wait(lambda: all(losses(path)[-1][0] > step for path, step in zip(runs, stopped_at, strict=True)), running)
+    sweep = subprocess.Popen([ROOT / "run", *words], env=env, stdout=subprocess.PIPE, text=True)
+    wait(lambda: all(losses(path)[-1][0] > step for path, step in zip(runs, stopped_at, strict=True)), sweep)
     assert len(pids()) == 2
-    running.kill()
-    running.communicate()
+    sweep.kill()
+    sweep.communicate()
     wait(lambda: not pids())
     killed_at = saved()
     assert all(after > before for after, before in zip(killed_at, stopped_at, strict=True))
     for path in runs:
         assert "stopped by SIGTERM" in open(f"{path}/log.txt").read()
 
-    last = max(killed_at)
-    assert run(*words, f"--max_step={last + 20}").endswith("run: all trained and drawn\n")
-    assert saved() == [last + 20] * 2
+    last = max(killed_at) + 20
+    assert run(*words, f"--max_step={last}").stdout.endswith("run: all trained and drawn\n")
     for path in runs:
         assert open(f"{path}/log.txt").read().count("resumed from step") == 2
         steps = [row[0] for row in losses(path)]
-        assert steps == sorted(set(steps)) and steps[-1] == last + 20
-    with open(tmp_path / "f" / "stddev.json") as file:
-        assert len(json.load(file)) == 2
-
-
-def test_a_terminal_without_a_size_gets_lines(monkeypatch):
-    master, slave = pty.openpty()
-    with open(slave, "w") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        assert not progress.on_terminal()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-        assert progress.on_terminal()
-    assert not progress.on_terminal()  # closed
-    os.close(master)
-
-
-@pytest.mark.long
-def test_the_whole_sweep(tmp_path):
-    """18 trainings and all figures, from another folder; then again, which finds all done."""
-    words = ("--max_step=2", f"--train_dir={tmp_path}/store", f"--figures={tmp_path}/my figures")
-    output = run(*words, cwd=tmp_path)
-    assert "18 experiments" in output and output.endswith("run: all trained and drawn\n")
-    for name in sweep.names():
-        assert checkpoints.newest(f"{tmp_path}/store_{name}")[0] == 2 and f"{name}: trained, step 2" in output
-    figures = set(os.listdir(tmp_path / "my figures"))
-    assert {f"heat_map_{name}.png" for name in sweep.names()} | {
-        f"{data}_ball_stddev_{model}.png" for data in ("one", "two") for model in sweep.MODELS} | {
-        f"{data}_ball_reconstruction_loss.png" for data in ("one", "two")} | {
-        "stddev.json", "reconstruction_loss.json", "disentanglement.json"} <= figures
-    assert run(*words, cwd=tmp_path).count("is trained: step 2 of 2") == 18
+        assert checkpoints.newest(path)[0] == last == steps[-1] and steps == sorted(set(steps))
+    assert len([file for file in os.listdir(tmp_path / "f") if file.startswith("heat_map_")]) == 2

@@ -1,26 +1,24 @@
 """training/sweep.py and training/jobs.py, in this process, with a Python that only tells what it would do."""
-import importlib
 import os
 import shlex
+import subprocess
 import sys
 from types import SimpleNamespace
 
 import pytest
-from conftest import ROOT, SMALL, call, one_line
+from conftest import ROOT, call, one_line
 from made_up import executable, fake, told
 
 import main
 from training import device, flags, jobs, sweep
 
-MODELS = "fully_connected", "conv", "all_conv"
-NAMES = [f"model_{model}_num_balls_{balls}_beta_{beta}" for model in MODELS for balls in (1, 2)
-         for beta in ("0.1", "0.5", "1.0")]
+NAMES = [f"model_{model}_num_balls_{balls}_beta_{beta}" for model in ("fully_connected", "conv", "all_conv")
+         for balls in (1, 2) for beta in ("0.1", "0.5", "1.0")]
 
 
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch):
     """What a sweep changes of its process, changed back; and none of the caller's Slurm."""
-    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(sys, "argv", ["run"])
     monkeypatch.setattr(jobs, "PAUSE", 0.01)
     for name in "SLURM_ARRAY_TASK_ID", "SLURM_RESTART_COUNT", "SLURM_CPUS_PER_TASK":
@@ -35,11 +33,20 @@ def python(tmp_path, monkeypatch):
     return make
 
 
+def run(words):
+    return sweep.main(main.FLAGS, words)
+
+
+def swept(tmp_path, *words, code=0):
+    """A sweep with the folders s and f."""
+    call(run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", *words, code=code)
+
+
 def listed(capsys, *words):
     """The commands that --list prints, each without Python and script."""
-    call(sweep.run, "--list", *words)
+    call(run, "--list", *words)
     commands = [shlex.split(line) for line in capsys.readouterr().out.splitlines()]
-    assert all(command[:2] == [sys.executable, "main.py"] for command in commands)
+    assert all(command[:2] == [sys.executable, str(ROOT / "main.py")] for command in commands)
     return [command[2:] for command in commands]
 
 
@@ -49,18 +56,20 @@ def names_of(commands):
 
 # Which experiments
 
-def test_the_sweep_is_2016s_18(capsys, tmp_path):
-    assert sorted(sweep.names()) == sorted(NAMES)
+def test_the_sweep_is_2016s_18_and_of_shapes_the_papers_six(capsys, tmp_path):
+    assert sorted(sweep.names(main.FLAGS)) == sorted(NAMES)
     commands = listed(capsys, f"--train_dir={tmp_path}/a b/{{}}'s", "--save_every=7")
     assert sorted(names_of(commands)) == sorted(NAMES)
     for words in commands:
         parsed = flags.parse(None, main.FLAGS, words)
         assert parsed.save_every == 7 and parsed.train_dir == f"{tmp_path}/a b/{{}}'s"
     assert not os.listdir(tmp_path)
+    assert sorted(map(" ".join, listed(capsys, "--data_set=shapes"))) == sorted(
+        f"--data_set=shapes --model={model} --beta={beta}"
+        for model in ("paper", "fully_connected") for beta in ("4.0", "1.0", "0.0"))
 
 
 @pytest.mark.parametrize("words, expected", [
-    (["--beta=4"], [f"model_{model}_num_balls_{n}_beta_4.0" for model in MODELS for n in (1, 2)]),
     (["--beta", "4", "--model", "conv"], ["model_conv_num_balls_1_beta_4.0", "model_conv_num_balls_2_beta_4.0"]),
     (["--model=conv", "--num_balls=3", "--beta=1", "--beta=2", "--beta=1.0", "--beta=1e0"],
      ["model_conv_num_balls_3_beta_1.0", "model_conv_num_balls_3_beta_2.0"]),
@@ -69,96 +78,102 @@ def test_the_sweep_is_2016s_18(capsys, tmp_path):
     (["--beta_start=60", "--lr=0.0001"], [f"{name}_beta_start_60.0_lr_0.0001" for name in NAMES]),
     (["--model=conv", "--num_balls=1", "--beta=1", "--friction", "--friction=false"],
      ["model_conv_num_balls_1_beta_1.0_friction", "model_conv_num_balls_1_beta_1.0"]),
-    (["--lr=0.001", "--num_balls=1", "--beta=1"],  # the default of two of the models
-     ["model_fully_connected_num_balls_1_beta_1.0_lr_0.001", "model_conv_num_balls_1_beta_1.0",
-      "model_all_conv_num_balls_1_beta_1.0"])])
+    (["--data_set=shapes", "--data_set=balls", "--model=conv", "--beta=4"],
+     ["model_conv_data_set_shapes_beta_4.0", "model_conv_num_balls_1_beta_4.0", "model_conv_num_balls_2_beta_4.0"])])
 def test_any_flag_of_the_experiment_may_be_a_list(capsys, words, expected):
     assert sorted(names_of(listed(capsys, *words))) == sorted(expected)
-
-
-def test_a_model_more_is_swept(monkeypatch):
-    try:
-        with monkeypatch.context() as patch:
-            patch.setitem(main.MODELS, "tiny", SMALL)
-            importlib.reload(main)
-            importlib.reload(sweep)
-            assert sorted(set(sweep.names()) - set(NAMES)) == [
-                f"model_tiny_num_balls_{n}_beta_{beta}" for n in (1, 2) for beta in ("0.1", "0.5", "1.0")]
-    finally:
-        importlib.reload(main)
-        importlib.reload(sweep)
 
 
 @pytest.mark.parametrize("words, says", [
     (["--modle=conv"], "did you mean --model"), (["--model=cnn"], "fully_connected"), (["--num_balls=7"], "1 to 6"),
     (["--beta=x"], "--beta: 'x'"), (["--max_step=-1"], "--max_step: '-1'"), (["--beta"], "--beta: expected"),
-    (["--figures="], "--figures: '' is not a path"),
-    (["--train_dir= "], "--train_dir"), (["extra"], "extra"),
-    (["--init_from=/a/x", "--init_from=/b/x"], "have one name"), (["--figures=/dev/null"], "/dev/null cannot be")])
-def test_bad_flags_end_before_anything_starts(tmp_path, python, capsys, words, says):
+    (["--figures="], "--figures: '' is not a path"), (["--train_dir= "], "--train_dir"), (["extra"], "extra"),
+    (["--data_set=shapes", "--num_balls=1"], "--num_balls belongs to --data_set=balls"),
+    (["--init_from=/a/x", "--init_from=/b/x"], "have one name"), (["--figures=/dev/null"], "/dev/null cannot be"),
+    *((["JOBS=" + word], f"run: JOBS: '{word}' is not") for word in ("two", "0", "-1", "1.5", "1e1"))])
+def test_what_cannot_be_done_as_asked_ends_before_anything_starts(tmp_path, python, monkeypatch, capsys, words, says):
     python(f"touch {tmp_path}/started")
-    call(sweep.run, f"--train_dir={tmp_path}/s", "--model=conv", *words, code=2)
+    if words[0].startswith("JOBS"):
+        monkeypatch.setenv(*words.pop().split("="))
+    call(run, f"--train_dir={tmp_path}/s", "--model=conv", *words, code=2)
     error = capsys.readouterr().err
     one_line(error, says)
     assert error.startswith("run: ") and os.listdir(tmp_path) == ["python"]
 
 
+def test_relative_paths_are_the_callers(tmp_path, python, monkeypatch):
+    python(f"echo $* >> {tmp_path}/started", f"echo $* >> {tmp_path}/drawn")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path / "mine")
+    call(run, "--train_dir=x/", "--figures=y", "--model=conv", "--num_balls=1", "--beta=1")
+    place = f"--train_dir={tmp_path}/mine/x/"
+    assert place in (tmp_path / "started").read_text().split()
+    assert (tmp_path / "drawn").read_text() == f"-m analysis.draw {place} --figures={tmp_path}/mine/y\n"
+    assert os.listdir(tmp_path / "mine") == ["y"]
+
+
+def test_trainings_are_cut_off_from_the_users_settings_where_the_sweep_is():
+    for options in [], ["-E", "-s"]:
+        done = subprocess.run([sys.executable, *options, ROOT / "main.py", "--sweep", "--list", "--model=conv"],
+                              capture_output=True, text=True, check=True)
+        assert {tuple(line.split()[1:-3]) for line in done.stdout.splitlines()} == {(*options, f"{ROOT}/main.py")}
+
+
 @pytest.fixture
 def task(monkeypatch):
-    """A function: words -> the command that this process would become, and what it would be told."""
-    def run(*words):
+    """A function: words -> the command that this process would become, or the exit code."""
+    def become(*words):
         monkeypatch.setattr(os, "execv", lambda python, command: sys.exit(shlex.join(command)))
         with pytest.raises(SystemExit) as ended:
-            sweep.run(list(words))
+            run(list(words))
         return ended.value.code
-    return run
+    return become
 
 
 @pytest.mark.parametrize("number, expected", [
-    ("0", 0), ("010", 10), ("08", 8), ("17", 17), (" 3 ", 3), ("18", "18 is not a number from 0 to 17"),
+    ("0", 0), ("010", 10), ("17", 17), (" 3 ", 3), ("18", "18 is not a number from 0 to 17"),
     ("", "'' is not a whole number from 0 on"), ("-1", "'-1' is not"), ("x", "'x' is not"), ("1e1", "'1e1' is not")])
 def test_task(task, monkeypatch, capsys, number, expected):
-    """By --task and by Slurm: a decimal number, zeros before it or not; an unset variable is no task."""
-    for how in "flag", "Slurm":
-        if how == "Slurm":
-            monkeypatch.setenv("SLURM_ARRAY_TASK_ID", number)
-        found = task(*([f"--task={number}"] if how == "flag" else []))
+    """By --task and by Slurm: a decimal number, zeros before it or not; an unset variable is no task. It is said."""
+    for how in "--task", "SLURM_ARRAY_TASK_ID":
+        if how != "--task":
+            monkeypatch.setenv(how, number)
+        found = task(*([f"--task={number}"] if how == "--task" else []))
+        out, err = capsys.readouterr()
         if isinstance(expected, int):
             name, = names_of([shlex.split(found)[2:]])
-            assert name == sweep.names()[expected]
+            assert name == sweep.names(main.FLAGS)[expected]
+            one_line(out, f"run: {how}={expected}: trains {name} alone, and draws nothing")
         else:
             assert found == 2
-            one_line(capsys.readouterr().err, "run: --task: " if how == "flag" else "SLURM_ARRAY_TASK_ID: ", expected)
+            one_line(err, f"run: {how}: ", expected)
 
 
-def test_a_task_has_all_cores_and_a_requeued_one_does_not_restart(task, monkeypatch):
-    cores = len(os.sched_getaffinity(0))
-    assert f"--threads={cores}" in task("--task=3")
+def test_a_task_has_all_cores_and_a_requeued_one_does_not_restart(task, monkeypatch, capsys):
+    monkeypatch.setattr(device, "cores", lambda: 3)
+    assert "--threads=3" in task("--task=3")
     assert "--threads=2" in task("--task=3", "--threads=2")
     monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "5")
     found = task("--restart", "--lr=1")
     assert "--restart" in found and "--lr=1.0" in found and "--threads=5" in found
+    assert "SLURM_RESTART_COUNT" not in capsys.readouterr().out
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
     assert task("--restart", "--lr=1") == found.replace(" --restart", "")
+    assert "(SLURM_RESTART_COUNT): it resumes, without --restart" in capsys.readouterr().out
 
 
 # How many at a time, and on what
 
-@pytest.mark.parametrize("count, gpus, jobs_wanted, expected", [
+@pytest.mark.parametrize("count, gpus, wanted, expected", [
     (18, 0, "", (8, 1)), (3, 0, "", (3, 2)), (1, 0, "", (1, 8)), (18, 0, "2", (2, 4)), (18, 0, "40", (18, 1)),
     (18, 0, " 02 ", (2, 4)), (18, 2, "", (6, 1)), (2, 4, "", (2, 4)), (18, 1, "5", (5, 1))])
-def test_jobs_and_threads(monkeypatch, count, gpus, jobs_wanted, expected):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
-    monkeypatch.setenv("JOBS", jobs_wanted)
+def test_jobs_and_threads(monkeypatch, count, gpus, wanted, expected):
+    """With as many cores as the container's limit leaves."""
+    monkeypatch.setattr(device, "quota", lambda: 7.5)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(64)))
+    monkeypatch.setenv("JOBS", wanted)
     assert sweep.jobs_and_threads(count, ["0"] * gpus) == expected
-
-
-@pytest.mark.parametrize("word", ["two", "0", "-1", "1.5", "1e1"])
-def test_jobs_that_are_no_number(monkeypatch, capsys, tmp_path, word):
-    monkeypatch.setenv("JOBS", word)
-    call(sweep.run, f"--train_dir={tmp_path}/s", code=2)
-    one_line(capsys.readouterr().err, "run: JOBS: ", word)
 
 
 @pytest.fixture
@@ -169,43 +184,33 @@ def cards(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("visible, gpus", [
-    (None, "0123"), ("2", "2"), ("1,3", "13"), (" 3 , 1", "13"), ("0,0", "0"), ("0,-1", "0"), ("0,7", "0"),
-    ("GPU-1,GPU-3", ["GPU-1", "GPU-3"]), ("", ""), ("-1", ""), (" -1", ""), ("NoDevFiles", ""), ("7", ""), (",", "")])
+    (None, "0123"), ("2", "2"), (" 3 , 1", "13"), ("0,0", "0"), ("0,-1", "0"), ("0,7", "0"),
+    ("GPU-1,GPU-3", ["GPU-1", "GPU-3"]), ("", ""), ("-1", ""), ("NoDevFiles", ""), ("7", "")])
 def test_gpus_are_shared_out(tmp_path, cards, python, monkeypatch, capsys, visible, gpus):
-    """On every card, or, without any, one a core with threads and the variable as it was."""
+    """On every card, or, without any, one a core with threads and the variable as it was; and that is said."""
     python('echo "on=$CUDA_VISIBLE_DEVICES $*"')
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f")
-    output = capsys.readouterr().out.splitlines()
-    told = [line for line in output if line.startswith("on=")]
-    assert len(told) == 18
-    assert {line.split(" --")[0] for line in told} == {f"on={gpu} main.py" for gpu in gpus or [visible]}
-    assert all(("--threads" in line) == (not gpus) for line in told)
-    at_a_time, where = (3 * len(gpus), f"{len(gpus)} GPU") if gpus else (len(os.sched_getaffinity(0)), "")
-    assert output[0].startswith(f"run: 18 experiments, {at_a_time} at a time, on {where}")
-
-
-def test_three_trainings_share_a_card(monkeypatch):
-    given = []
-
-    def popen(command, env, **kwargs):
-        given.append(env["CUDA_VISIBLE_DEVICES"])
-        raise OSError(12, "Cannot allocate memory")
-    monkeypatch.setattr(jobs.subprocess, "Popen", popen)
-    for slot in range(6):
-        training("conv", 0, 0).start(slot, ["0", "3"])
-    assert sorted(given) == ["0", "0", "0", "3", "3", "3"]
+    monkeypatch.setattr(device, "cores", lambda: 5)
+    swept(tmp_path)
+    first, *output = capsys.readouterr().out.splitlines()
+    started = [line for line in output if line.startswith("on=")]
+    assert len(started) == 18
+    assert {line.split(" --")[0] for line in started} == {f"on={gpu} {ROOT}/main.py" for gpu in gpus or [visible]}
+    assert all(("--threads=1" in line) == (not gpus) for line in started)
+    where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "1 of 5 cores each"
+    why = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
+    assert first == f"run: 18 experiments, {3 * len(gpus) or 5} at a time, on {where}{why}"
 
 
 def test_gpus_that_tensorflow_does_not_find(tmp_path, cards, python, monkeypatch, capfd):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
-    device.load_tensorflow.__wrapped__()
+    device.set_up()
     one_line(capfd.readouterr().err, "TensorFlow finds no GPU", "CUDA_VISIBLE_DEVICES=")
-    for said, code in (2, 2), (134, 134), ('$(kill -6 $$)', 1):
+    for said, code in (2, 2), (134, 134), ("$(kill -6 $$)", 1):
         python(f"touch {tmp_path}/started", f"exit {said}")
-        call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", code=code)
+        swept(tmp_path, code=code)
     assert not {"started", "f"} & set(os.listdir(tmp_path))
 
 
@@ -221,10 +226,8 @@ def test_failures_do_not_stop_the_others_and_are_told_at_the_end(tmp_path, pytho
             *--beta=0.4*) echo 'a warning' >&2 ;;
             *--beta=0.5*) kill -TERM $$ ;;
             *--beta=0.6*) exit 5 ;;
-        esac''', f'echo "$*" >> {tmp_path}/drawn; exit 1')
-    words = [f"--beta=0.{i}" for i in range(1, 7)]
-    call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1", *words,
-         code=1)
+        esac''', "exit 1")
+    swept(tmp_path, "--model=conv", "--num_balls=1", *(f"--beta=0.{i}" for i in range(1, 7)), code=1)
     out, err = capsys.readouterr()
     name = "model_conv_num_balls_1_beta_0."
     assert told(out) == [
@@ -233,16 +236,9 @@ def test_failures_do_not_stop_the_others_and_are_told_at_the_end(tmp_path, pytho
         f"{name}3 failed, exit code -11: Segmentation fault", f"{name}5 failed, exit code -15: Terminated",
         f"{name}6 failed, exit code 5", "drawing failed, exit code 1"]
     assert "what a pity\n" in err and "a warning\n" in err and "all trained" not in out
+    assert " 2 at a time, " in out.splitlines()[0] and "JOBS=2" in out.splitlines()[0]
     assert "run: 1 of 6 trained\n" in out
     assert len((tmp_path / "started").read_text().splitlines()) == 6
-    assert (tmp_path / "drawn").read_text() == f"-m analysis.draw --train_dir={tmp_path}/s --figures={tmp_path}/f\n"
-
-
-def test_a_training_that_cannot_be_started(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "none"))
-    monkeypatch.setattr(sweep, "draw", lambda flags, stopped: [])
-    call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1", code=1)
-    assert len(told(capsys.readouterr().out)) == 3
 
 
 def training(model, step, seconds, code=None, max_step=1000):
@@ -263,26 +259,18 @@ def test_time_left():
 
 
 def test_a_run_that_is_moved_aside_counts_for_nothing(tmp_path):
-    def trained(step):
-        place.mkdir()
-        (place / "losses.csv").write_text(f"step,reconstruction,kl,seconds\n{step},1,1,1\n")
-
-    place = tmp_path / "run"
-    trained(1000)
-    restarted, resumed = (jobs.Training(SimpleNamespace(restart=restart), "run", str(place), None)
-                          for restart in (True, False))
-    for run in restarted, resumed:
+    def step_of(run):
         run.read()
-    assert (restarted.step, resumed.step) == (0, 1000)
-    place.rename(tmp_path / "run.old-1")
+        return run.step
+
+    def trained(step):
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "losses.csv").write_text(f"step,reconstruction,kl,seconds\n{step},1,1,1\n")
+
+    trained(1000)
+    restarted, resumed = (jobs.Training(SimpleNamespace(restart=restart), "run", str(tmp_path / "run"), None)
+                          for restart in (True, False))
+    assert (step_of(restarted), step_of(resumed)) == (0, 1000)
+    (tmp_path / "run").rename(tmp_path / "run.old-1")
     trained(50)
-    restarted.read()
-    assert restarted.step == 50
-
-
-def test_a_line_whenever_a_training_has_ended_where_there_is_no_terminal(tmp_path, python, monkeypatch, capsys):
-    monkeypatch.setenv("JOBS", "1")
-    python("sleep 0.2")
-    call(sweep.run, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/f", "--model=conv", "--num_balls=1")
-    assert capsys.readouterr().out.splitlines()[1:] == [
-        "run: 1 of 3 trained", "run: 2 of 3 trained", "run: 3 of 3 trained", "run: all trained and drawn"]
+    assert step_of(restarted) == 50

@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from architecture import tf
-from training import device, process, progress, tables
+from training import pictures, process, progress, tables
 from training.latents import average_stddev
 from training.seeds import Purpose
 
@@ -88,8 +88,7 @@ class Records:
         image = data.render(data.simulate([seed], 1)[0])
         generated = tf.sigmoid(model.decode(model.encode(image)[0]))
         for file, pixels in (f"real_{flags.data_set}.jpg", image), (f"generated_{flags.data_set}.jpg", generated):
-            if not device.import_cv2().imwrite(self._file(file), np.uint8(np.round(pixels[0].numpy() * 255))):
-                raise OSError(f"{self._file(file)} cannot be written")
+            pictures.write(self._file(file), pictures.visible(pixels[0].numpy(), data.image_shape))
         tables.append(self._file("stddev.csv"), [step, *np.sort(average_stddev(model.encode, data))])
         try:
             self._draw_stddev()
