@@ -149,7 +149,7 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
                 screen += more
         return all(re.search(part, screen.decode(errors="replace")) for part in (
             "run: 2 experiments, 2 at a time, on 1 of", r"0 of 2 trained, \d+ h \d+ min left", *(
-                rf"all_conv, one ball, beta {beta}, seed 0 +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+"
+                rf"all_conv, one ball, beta {beta} +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+"
                 for beta in ("0.5", "1"))))
 
     wait(shown, sweep)
