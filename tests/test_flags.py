@@ -37,7 +37,7 @@ REFUSED = [
 @pytest.mark.parametrize("words, says", REFUSED)
 def test_bad_flags_are_refused_in_one_line_and_nothing_is_made(tmp_path, monkeypatch, capsys, words, says):
     monkeypatch.chdir(tmp_path)
-    call(main.main, "--threads=1", *words, code=2)
+    call(main.main, f"--train_dir={tmp_path}/s", "--max_step=0", "--threads=1", *words, code=2)
     captured = capsys.readouterr()
     one_line(captured.err, says)
     assert not captured.out and not list(tmp_path.iterdir())
