@@ -122,6 +122,11 @@ def setting(run):
     return f"{plotting.setting_of(run)}, β {run.flags.beta:g}"
 
 
+def followed(run):
+    """Whether it has scores over time: a data set without a number among its factors has no SAP score."""
+    return any("sap" in point for point in run.numbers.get("over_time", {}).get("points", ()))
+
+
 def draw_over_time(shown):
     """The SAP score of every run that kept its checkpoints, against steps, and its beta below; a colour a model."""
     figure = plotting.figure(figsize=(8, 4.6))
@@ -179,7 +184,7 @@ def draw_all(found, figures):
         if shown:
             plotting.save(draw_settings(shown), os.path.join(figures, f"{key}_settings.png"), shown)
     for key, mine in runs.groups(found, lambda run: run.data.key).items():
-        shown = [run for run in mine if run.numbers.get("over_time", {}).get("points")]
+        shown = [run for run in mine if followed(run)]
         if shown:
             plotting.save(draw_over_time(shown), os.path.join(figures, f"{key}_over_time.png"), shown)
     return bool(found)

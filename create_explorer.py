@@ -27,6 +27,7 @@ PAGE = pathlib.Path(process.ROOT, "analysis", "explorer.html")
 PLACE = "{} <!-- filled in by create_explorer.py -->"  # in the page
 SHIPPED = os.path.join(process.ROOT, "checkpoints", "pretrained", "train_store")
 LARGE = 1_000_000  # weights
+NONE_KNOWN = 2     # exit code where there is no run that it can show, as of another data set than balls
 FLAGS = (
     dataclasses.replace(runs.FLAGS[0], default=[SHIPPED]),
     runs.FLAGS[1],
@@ -108,7 +109,7 @@ def pair_of(mine):
 
 
 def main(words=None):
-    """Returns 2 if there is no run that it can show."""
+    """Returns NONE_KNOWN if there is no run that it can show."""
     began = time.perf_counter()
     flags, page = runs.parse_flags(__doc__, words, FLAGS), PAGE.read_text(encoding="utf-8")
     found = [run for run in runs.runs_of(flags.train_dir) if run.has_weights]
@@ -122,7 +123,7 @@ def main(words=None):
         return 0
     if not made:
         say("no explorer.html: there is no run with weights that it can show", sys.stderr)
-        return 2
+        return NONE_KNOWN
     by_data = runs.groups([run for run, _ in made], lambda run: run.data)
     paint = map_sheets.colours()
     colours = np.array([*paint(np.linspace(0, 1, GREY)), paint(np.nan)])[:, :3]

@@ -69,6 +69,19 @@ def test_active_latents(vae):
         assert row["range"][0] < np.quantile(mu, 0.05) and row["range"][1] > np.quantile(mu, 0.95)
 
 
+def test_scores_over_time(trained, vae, monkeypatch):
+    """At each of the 30 checkpoints those of the network that it is; of a run that kept few, none."""
+    monkeypatch.setattr(measure, "FEWER", 10_000)
+    points = measure.over_time(vae)["points"]
+    assert [point["step"] for point in points] == list(range(10, 301, 10))
+    last = measure.scores(vae)
+    assert points[-1] == {"step": 300, "active": len(vae.active), "r2": pytest.approx(np.mean(last["r2"])),
+                          "sap": pytest.approx(last["sap"]), "mig": pytest.approx(last["mig"])}
+    assert points[0]["active"] == len(vae.at(checkpoints.read(checkpoints.file_of(trained, 10))).active)
+    monkeypatch.setattr(measure, "KEPT", 31)
+    assert measure.over_time(vae) == {"points": []}
+
+
 # Where they are kept
 
 @pytest.fixture

@@ -83,8 +83,9 @@ def test_files(store):
              "one_ball_betas": [CONV, ONE, OTHER, BETAS], "two_ball": [TWO], "one_ball_friction": [FRICTION]}
     expected = {f"{data}_{what}.png": shown for data, shown in plain.items() for what in (
         "reconstruction_loss", "disentanglement")}
-    expected |= {"one_ball_settings.png": [TRAINED], "two_ball_settings.png": [TWO, ANNEALED],
-                 "one_ball_stddev_conv.png": [CONV], "one_ball_betas_stddev_tiny.png": [ONE, OTHER, BETAS]}
+    expected |= {"one_ball_settings.png": [TRAINED], "one_ball_over_time.png": [TRAINED],
+                 "two_ball_settings.png": [TWO, ANNEALED], "one_ball_stddev_conv.png": [CONV],
+                 "one_ball_betas_stddev_tiny.png": [ONE, OTHER, BETAS]}
     found = contents(store.figures)
     for file, shown in expected.items():
         assert set(shown_in(store.figures / file)) == set(shown), file
