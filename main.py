@@ -14,6 +14,7 @@ import time
 try:
     import architecture
     from architecture import MODELS, keras, tf
+    from ball_generator import MAX_BALLS
     from training import batches, checkpoints, device, folder, process, progress, sweep
     from training.data_sets import DATA_SETS, data_set_of
     from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
@@ -35,7 +36,7 @@ FLAGS = (  # name, kind, default, help
     # Of the experiment: each that is not at its default is in the run's name.
     Flag("model", MODELS, "conv", "which of the models", named=True),
     Flag("data_set", DATA_SETS, "balls", "what the images show"),
-    Flag("num_balls", integer(1, 6), 1, "balls in an image, 1 to 6", named=True),
+    Flag("num_balls", integer(1, MAX_BALLS), 1, f"balls in an image, 1 to {MAX_BALLS}", named=True),
     Flag("beta", real("from 0 on", lambda x: x >= 0), 0.1, "weight of the KL term", named=True),
     Flag("friction", boolean, False, "pull the balls down and slow them (also --friction=true or false)"),
     Flag("beta_start", real("above 0", lambda x: x > 0), None,
