@@ -12,7 +12,7 @@ import dataclasses
 
 import numpy as np
 
-from training.factors import Factor, View, grid
+from factors import Factor, View, grid
 
 # The constants of the data. A run's folder records them, and a run is not resumed with others.
 BOX = 10.0        # side of the box; every length here is in box units

@@ -26,7 +26,7 @@ import math
 
 import numpy as np
 
-from training.factors import Factor, View
+from factors import Factor, View
 
 # The constants of the data. A run's folder records them, and a run is not resumed with others. The paper tells the
 # counts and the scales. The rest is ours, searched for such that

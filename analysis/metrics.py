@@ -20,7 +20,7 @@ STEPS = 100  # of the logistic regression: of codes of 5 and 10 latents, more mo
 class Sample:
     """A code to be scored.
 
-    codes: [samples, latents]. values: [samples, factors]. factors: a training.factors.Factor each.
+    codes: [samples, latents]. values: [samples, factors]. factors: a factors.Factor each.
     pairs: the codes of two sets of images that differ in one factor, and the number of that factor: [pairs, latents],
         [pairs, latents], [pairs]; None where the data set has none.
     """

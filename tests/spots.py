@@ -4,7 +4,7 @@ import dataclasses
 import numpy as np
 
 from architecture import tf
-from training.factors import Factor, View
+from factors import Factor, View
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,7 +5,7 @@ import pytest
 
 from analysis import components, metrics
 from analysis.metrics import METRICS, Sample
-from training.factors import Factor
+from factors import Factor
 
 RNG = np.random.default_rng(5)
 N = 10_000
