@@ -1,48 +1,39 @@
 """How fast training is against as in 2016, on the machine at hand.
 
-    python benchmarks/train_speed.py          a table
-    python benchmarks/train_speed.py --json   JSON alone
+    python -m benchmarks.train_speed          a table
+    python -m benchmarks.train_speed --json   JSON alone
 
-For each model, milliseconds a step of 128 images of one ball:
+Milliseconds a step of 128 images, of one ball for 2016's models and of a 2D shape for the paper's sweep:
 
     feed          as 2016 did it: Python loops over balls and sub-steps, one NumPy image a frame, fed from the host,
-                  one graph call a step, no XLA
+                  one graph call a step, no XLA (of balls alone)
     one process   main.py by itself
     all cores     main.py as ./run runs it: one one-threaded process a core (three processes a GPU), a step's time
                   over their number
 
 The three are taken in turn, several rounds in one run; medians. Beside them the share of the machine's own
-matrix-product peak that fully_connected reaches in one process (Adam included), the share of a step that its simulation
-takes, the memory of a process at its peak, and the whole sweep's hours both ways.
+matrix-product peak that dense models reach in one process (the optimizer included), the share of a step that its images
+take (simulation, rendering), the memory of a process at its peak, and the whole sweep's hours both ways.
 """
-import argparse
 import json
-import os
-import pathlib
-import resource
 import statistics
-import subprocess
 import sys
-import time
 
 import numpy as np
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import main
+from architecture import MODELS, tf
+from benchmarks.workers import BLOCK, Worker, images, product, training
+from training import checkpoints, device, process, sweep
+from training.data_sets import DATA_SETS, data_set_of
+from training.flags import Flag, boolean, integer, parse
 
-import ball_generator  # noqa: E402
-import main  # noqa: E402
-from architecture import MODELS, tf  # noqa: E402
-from training import checkpoints, data, device, sweep  # noqa: E402
-from training.flags import parse  # noqa: E402
-from training.seeds import Purpose  # noqa: E402
-
-ROUNDS = 7
-BLOCK = data.STEPS_PER_CALL
-# Multiplications and additions of fully_connected's step: forward, and two gradients, but none to the images.
-FLOPS = 2 * 128 * (3 * 6_820_644 - 1024 * 1200)
+FLAGS = (Flag("json", boolean, False, "print JSON alone"), Flag("rounds", integer(1), 7, "times each is measured"),
+         Flag("model", MODELS, None, "these models alone", many=True),
+         Flag("data_set", DATA_SETS, None, "these data sets alone", many=True))
 
 
-def feed_images(rng, frames=128, num_balls=1):
+def feed_images(rng, frames, num_balls=1):
     """A batch as 2016 made it: scalar physics, one image at a time."""
     size, radius, box = 32, 1.2, 10.0
     x = rng.uniform(2, 8.8, (num_balls, 2))
@@ -50,12 +41,12 @@ def feed_images(rng, frames=128, num_balls=1):
     v = v / np.sqrt((v ** 2).sum()) * 0.5
     centres = (np.arange(size) + 0.5) * box / size
     columns, rows = np.meshgrid(centres, centres)
-    images = np.zeros((frames, size, size, 1), np.float32)
+    batch = np.zeros((frames, size, size, 1), np.float32)
     for frame in range(frames):
         for ball in range(num_balls):
             square = ((columns - x[ball, 0]) ** 2 + (rows - x[ball, 1]) ** 2) / radius ** 2
-            images[frame, :, :, 0] += np.exp(-square ** 4)
-        images[frame] = np.minimum(images[frame], 1)
+            batch[frame, :, :, 0] += np.exp(-square ** 4)
+        batch[frame] = np.minimum(batch[frame], 1)
         for _ in range(2):
             for ball in range(num_balls):
                 x[ball] += 0.5 * v[ball]
@@ -73,171 +64,98 @@ def feed_images(rng, frames=128, num_balls=1):
                         push = (v[i] - v[j]).dot(unit) * unit
                         v[i] -= push
                         v[j] += push
-    return images
+    return batch
 
 
-def worker(kind, model_name, threads):
-    """A process that measures when told: for every line on stdin, the milliseconds of a step on stdout."""
-    if kind == "feed":
-        print(tf.__version__, file=sys.stderr)  # loads TensorFlow as it comes, before it is set up
-    flags = parse(None, main.FLAGS, [f"--model={model_name}", f"--threads={threads}"])
-    _, xla = device.set_up(flags, device.load_tensorflow())
-    if kind == "peak":
-        a = tf.random.normal((2048, 2048))
-        product = tf.function(lambda: tf.reduce_sum(a @ a))
+def feed(flags, data, xla):
+    """BLOCK steps as 2016 took them."""
+    model = checkpoints.new_model(flags, data)
+    optimizer = main.new_optimizer(flags, model)
+    rng = np.random.default_rng(0)
 
-        def measure():  # in GFLOP/s
-            began = time.perf_counter()
-            for _ in range(4):
-                product().numpy()
-            return 4 * 2 * 2048 ** 3 / (time.perf_counter() - began) / 1e9
-    elif kind == "simulate":
-        seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(data.STEPS_PER_SIMULATION)]
+    @tf.function(input_signature=[tf.TensorSpec((flags.batch_size, *data.image_shape))])
+    def step(batch):
+        noise = tf.random.normal((flags.batch_size, model.latents))
+        with tf.GradientTape() as tape:
+            reconstruction, kl = model.losses(batch, noise)
+            loss = main.objective(flags, model, reconstruction, kl, 0)
+        optimizer.apply(tape.gradient(loss, model.variables))
+        return reconstruction
 
-        def measure():
-            began = time.perf_counter()
-            ball_generator.simulate(seeds, 1, 128)
-            return (time.perf_counter() - began) / data.STEPS_PER_SIMULATION * 1000
-    else:
-        model = checkpoints.new_model(flags)
-        optimizer = main.new_optimizer(flags, model)
-        if kind == "feed":
-            rng = np.random.default_rng(0)
-
-            @tf.function(input_signature=[tf.TensorSpec((128, 32, 32, 1), tf.float32)])
-            def step(images):
-                noise = tf.random.normal((128, model.latents))
-                with tf.GradientTape() as tape:
-                    reconstruction, kl = model.losses(images, noise)
-                    loss = 128 * (reconstruction + flags.beta * kl)
-                optimizer.apply(tape.gradient(loss, model.variables))
-                return reconstruction, kl
-
-            def steps():
-                for _ in range(BLOCK):
-                    step(feed_images(rng))[0].numpy()
-        else:
-            run_steps = main.make_train_steps(flags, model, optimizer, xla)
-            seeds = [(0, int(Purpose.TRAJECTORY), i) for i in range(BLOCK)]
-
-            def steps():  # with its share of the simulation
-                positions = ball_generator.simulate(seeds, 1, 128)
-                run_steps(positions, 0, BLOCK)[0].numpy()
-
-        def measure():
-            began = time.perf_counter()
-            steps()
-            return (time.perf_counter() - began) / BLOCK * 1000
-    measure()  # traced and compiled
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        print(measure(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, flush=True)
+    return lambda: [step(feed_images(rng, flags.batch_size)).numpy() for _ in range(BLOCK)]
 
 
-class Worker:
-    def __init__(self, kind, model, threads, gpu=None):
-        command = [sys.executable, __file__, f"--worker={kind}", f"--model={model}", f"--threads={threads}"]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                                        env={**os.environ, **({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})})
-        assert self.process.stdout.readline() == "ready\n", f"the worker for {kind}, {model} ended"
-
-    def tell(self):
-        self.process.stdin.write("go\n")
-        self.process.stdin.flush()
-
-    def answer(self):
-        milliseconds, megabytes = map(float, self.process.stdout.readline().split())
-        self.megabytes = megabytes
-        return milliseconds
-
-    def measure(self):
-        self.tell()
-        return self.answer()
-
-    def close(self):
-        self.process.stdin.close()
-        self.process.wait()
+def together(workers):
+    """Milliseconds of a call of several workers at a time, over their number."""
+    for worker in workers:
+        worker.tell()
+    return statistics.mean([worker.answer() for worker in workers]) / len(workers)
 
 
-def jobs_of_run():
-    """Threads and GPU of each process that ./run has at a time."""
-    gpus = device.visible_gpus()
-    at_a_time, threads = sweep.jobs_and_threads(len(sweep.names()), gpus)
-    return [(0, gpus[i % len(gpus)]) if gpus else (threads, None) for i in range(at_a_time)]
-
-
-def compare(model, jobs, rounds):
+def compare(model, data_set, rounds):
     """The workers of a model, told in turn; medians of what they measure."""
-    feed, alone = Worker("feed", model, 0), Worker("ours", model, 0)
-    together = [Worker("ours", model, threads, gpu) for threads, gpu in jobs]
-    simulate, peak = Worker("simulate", model, 0), Worker("peak", model, 0)
-    found = {"feed_ms": [], "one_process_ms": [], "all_cores_ms": [], "simulate_ms": [], "peak": []}
+    words = [f"--model={model}", f"--data_set={data_set}"]
+    flags = parse(None, main.FLAGS, words)
+    gpus = device.visible_gpus()
+    at_a_time, threads = sweep.jobs_and_threads(len(sweep.names(main.FLAGS)), gpus)
+    own = [*words, *([] if gpus else [f"--threads={threads}"])]
+    makes = [training, images, product, *[feed] * (data_set == "balls")]
+    one, images_alone, large, *fed = (Worker(make, words) for make in makes)
+    all_cores = [Worker(training, own, gpus[i % len(gpus)] if gpus else None) for i in range(at_a_time)]
+    measure = {"one_process_ms": lambda: one.measure() / BLOCK, "all_cores_ms": lambda: together(all_cores) / BLOCK,
+               "images_ms": lambda: images_alone.measure() / BLOCK, "product_ms": large.measure}
+    if fed:
+        measure["feed_ms"] = lambda: fed[0].measure() / BLOCK
+    for worker in (one, images_alone, large, *fed, *all_cores):
+        worker.measure()  # all are there: none is measured while another loads
+    found = {key: [] for key in measure}
     for _ in range(rounds):
-        found["feed_ms"].append(feed.measure())
-        found["one_process_ms"].append(alone.measure())
-        for one in together:
-            one.tell()
-        found["all_cores_ms"].append(sum(one.answer() for one in together) / len(jobs) ** 2)
-        found["simulate_ms"].append(simulate.measure())
-        found["peak"].append(peak.measure())
-    median = {key: statistics.median(values) for key, values in found.items()}
-    ratio = {key: statistics.median(np.divide(found["feed_ms"], found[key]))
-             for key in ("one_process_ms", "all_cores_ms")}
-    result = {
-        "feed_ms": round(median["feed_ms"], 2),
-        "one_process_ms": round(median["one_process_ms"], 2),
-        "all_cores_ms": round(median["all_cores_ms"], 2),
-        "feed_over_one_process": round(ratio["one_process_ms"], 2),
-        "feed_over_all_cores": round(ratio["all_cores_ms"], 2),
-        "peak_share": None if model != "fully_connected" else round(
-            statistics.median(FLOPS / (ms / 1000) / 1e9 / peak
-                              for ms, peak in zip(found["one_process_ms"], found["peak"], strict=True)), 3),
-        "generator_share": round(median["simulate_ms"] / median["one_process_ms"], 4),
-        "peak_memory_mb": round(alone.megabytes),
-    }
-    for one in [feed, alone, simulate, peak, *together]:
-        one.close()
-    return result
-
-
-def benchmark(rounds):
-    jobs = jobs_of_run()
-    results = {}
-    for model in MODELS:
-        print(f"measuring {model}", file=sys.stderr)
-        results[model] = compare(model, jobs, rounds)
-    for key, hours in ("all_cores_ms", "sweep_hours"), ("feed_ms", "feed_sweep_hours"):
-        results[hours] = round(sum(results[model][key] for model in MODELS) * 6 * 100_000 / 3.6e6, 2)
-    results["cores"] = len(os.sched_getaffinity(0))
-    return results
+        for key, call in measure.items():
+            found[key].append(call())
+    result = {key: statistics.median(values) for key, values in found.items()}
+    result["images_share"] = result["images_ms"] / result["one_process_ms"]
+    if fed:
+        for key in "one_process_ms", "all_cores_ms":
+            result[f"feed_over_{key[:-3]}"] = statistics.median(np.divide(found["feed_ms"], found[key]))
+    if not MODELS[model].has("conv"):  # products forward, and of two gradients, but of none to the images
+        network = checkpoints.new_model(flags, data_set_of(flags))
+        operations = 2 * flags.batch_size * (3 * network.count_params() - int(np.prod(network.variables[0].shape)))
+        result["peak_share"] = operations / (2 * 2048 ** 3) * statistics.median(
+            np.divide(found["product_ms"], found["one_process_ms"]))
+    result["peak_memory_mb"] = one.memory()
+    for worker in (one, images_alone, large, *fed, *all_cores):
+        worker.close()
+    return {key: round(value, 4) for key, value in result.items()}
 
 
 def table(results):
-    lines = [f"{results['cores']} cores, milliseconds a step (one ball, batch 128), medians",
-             f"{'':16} {'feed':>8} {'one process':>12} {'all cores':>10} {'ratios':>12} {'of peak':>8} "
-             f"{'simulation':>11} {'memory':>8}"]
-    for model in MODELS:
-        r = results[model]
-        peak = f"{r['peak_share']:.0%}" if r["peak_share"] else ""
-        lines.append(f"{model:16} {r['feed_ms']:8.1f} {r['one_process_ms']:12.1f} {r['all_cores_ms']:10.1f} "
-                     f"{r['feed_over_one_process']:5.2f}, {r['feed_over_all_cores']:5.2f} {peak:>8} "
-                     f"{r['generator_share']:11.1%} {r['peak_memory_mb']:5} MB")
-    times = results["feed_sweep_hours"] / results["sweep_hours"]
-    lines.append(f"the sweep, 18 x 100,000 steps: {results['sweep_hours']:.1f} hours; as in 2016: "
-                 f"{results['feed_sweep_hours']:.1f} hours, {times:.2f} times as long")
+    lines = [f"{device.cores()} cores, milliseconds a step (batch 128), medians",
+             f"{'':24} {'feed':>7} {'one process':>12} {'all cores':>10} {'ratios':>12} {'of peak':>8} {'images':>7} "
+             f"{'memory':>8}"]
+    for (model, data_set), r in results.items():
+        feed_ms = f"{r['feed_ms']:.1f}" if "feed_ms" in r else ""
+        ratios = f"{r['feed_over_one_process']:5.2f}, {r['feed_over_all_cores']:5.2f}" if feed_ms else ""
+        peak = f"{r['peak_share']:.0%}" if "peak_share" in r else ""
+        lines.append(f"{model + ', ' + data_set:24} {feed_ms:>7} {r['one_process_ms']:12.1f} {r['all_cores_ms']:10.1f} "
+                     f"{ratios:>12} {peak:>8} {r['images_share']:7.1%} {r['peak_memory_mb']:5.0f} MB")
+    balls = [r for (_, data_set), r in results.items() if data_set == "balls"]
+    if len(balls) == len(sweep.SWEEPS["balls"]["model"]):
+        ours, fed = (sum(r[key] for r in balls) * 6 * 100_000 / 3.6e6 for key in ("all_cores_ms", "feed_ms"))
+        lines.append(f"the sweep, 18 x 100,000 steps: {ours:.1f} hours; as in 2016: {fed:.1f} hours, "
+                     f"{fed / ours:.2f} times as long")
     return "\n".join(lines)
 
 
+def run(words=None):
+    flags = parse(__doc__, FLAGS, words)
+    results = {}
+    for data_set in flags.data_set or sweep.SWEEPS:
+        for model in flags.model or sweep.SWEEPS[data_set]["model"]:
+            print(f"measuring {model} on {data_set}", file=sys.stderr)
+            results[model, data_set] = compare(model, data_set, flags.rounds)
+    print(json.dumps({", ".join(key): r for key, r in results.items()}, indent=2) if flags.json else table(results))
+    return 0
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", action="store_true", help="print JSON alone")
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--worker", help=argparse.SUPPRESS)
-    parser.add_argument("--model", help=argparse.SUPPRESS)
-    parser.add_argument("--threads", help=argparse.SUPPRESS)
-    words = parser.parse_args()
-    if words.worker:
-        worker(words.worker, words.model, words.threads)
-    else:
-        measured = benchmark(words.rounds)
-        print(json.dumps(measured, indent=2) if words.json else table(measured))
+    sys.exit(process.run(run))

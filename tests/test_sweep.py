@@ -167,7 +167,8 @@ def test_a_task_has_all_cores_and_a_requeued_one_does_not_restart(task, monkeypa
 
 @pytest.mark.parametrize("count, gpus, wanted, expected", [
     (18, 0, "", (8, 1)), (3, 0, "", (3, 2)), (1, 0, "", (1, 8)), (18, 0, "2", (2, 4)), (18, 0, "40", (18, 1)),
-    (18, 0, " 02 ", (2, 4)), (18, 2, "", (6, 1)), (2, 4, "", (2, 4)), (18, 1, "5", (5, 1))])
+    (18, 0, " 02 ", (2, 4)), (18, 2, "", (6, 1)), (2, 4, "", (2, 4)), (18, 4, "", (8, 1)),
+    (18, 9, "", (9, 1)), (18, 1, "5", (5, 1))])
 def test_jobs_and_threads(monkeypatch, count, gpus, wanted, expected):
     """With as many cores as the container's limit leaves."""
     monkeypatch.setattr(device, "quota", lambda: 7.5)
@@ -192,16 +193,16 @@ def test_gpus_are_shared_out(tmp_path, cards, python, monkeypatch, capsys, visib
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    monkeypatch.setattr(device, "cores", lambda: 5)
+    monkeypatch.setattr(device, "cores", lambda: 12)
     swept(tmp_path)
     first, *output = capsys.readouterr().out.splitlines()
     started = [line for line in output if line.startswith("on=")]
     assert len(started) == 18
     assert {line.split(" --")[0] for line in started} == {f"on={gpu} {ROOT}/main.py" for gpu in gpus or [visible]}
     assert all(("--threads=1" in line) == (not gpus) for line in started)
-    where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "1 of 5 cores each"
+    where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else "1 of 12 cores each"
     why = "" if visible is None else f" (CUDA_VISIBLE_DEVICES={visible})"
-    assert first == f"run: 18 experiments, {3 * len(gpus) or 5} at a time, on {where}{why}"
+    assert first == f"run: 18 experiments, {3 * len(gpus) or 12} at a time, on {where}{why}"
 
 
 def test_gpus_that_tensorflow_does_not_find(tmp_path, cards, python, monkeypatch, capfd):

@@ -85,9 +85,10 @@ def number(said, word):
 
 def jobs_and_threads(count, gpus):
     """How many of `count` trainings run at a time, and how many threads each has: on CPUs one-threaded ones waste
-    least; of GPUs each is shared by three, which a single one leaves idle. JOBS decides otherwise."""
+    least; of GPUs each is shared by three, which a single one leaves idle while it starts, saves and reports
+    (docs/performance.md), if each has a core. JOBS decides otherwise."""
     cores = device.cores()
-    at_a_time = 3 * len(gpus) if gpus else cores
+    at_a_time = max(len(gpus), min(3 * len(gpus), cores)) if gpus else cores
     if os.environ.get("JOBS"):
         at_a_time = number("JOBS", os.environ["JOBS"])
     at_a_time = min(at_a_time, count)
