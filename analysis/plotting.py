@@ -98,8 +98,9 @@ def listed(word, values):
 
 def caption(shown):
     """Which runs a figure shows: data set, steps, seeds; and what its marks say of them."""
-    text = f"{shown[0].data.words}; {listed('step', [run.step for run in shown])}; " \
-           f"{listed('seed', [run.flags.seed for run in shown])}"
+    variants = {run.variant for run in shown}
+    text = "; ".join([shown[0].data.words, *([variants.pop()] if len(variants) == 1 and shown[0].variant else []),
+                      listed("step", [run.step for run in shown]), listed("seed", [run.flags.seed for run in shown])])
     return text + "; hollow: not trained to its end" * any(not finished(run) for run in shown)
 
 

@@ -9,6 +9,7 @@ import functools
 import json
 import math
 import os
+import re
 import sys
 
 from tqdm import tqdm
@@ -201,7 +202,8 @@ def groups(rows, key):
 
 def by_beta(found):
     """The runs with all but beta and seed at their defaults, as (name, runs) for a graph each: of every data set those
-    that its own sweep trains, as 2016's 18, under its key; and, where there are others, all of them."""
+    that its own sweep trains, as 2016's 18, under its key; and, where there are others, all of them. Of a data set that
+    has no such run, those of each variant, as of a whole sweep that is annealed."""
     for key, mine in groups(found, lambda run: run.data.key).items():
         plain = [run for run in mine if not run.variant]
         swept = [run for run in plain if run.of_sweep]
@@ -209,3 +211,5 @@ def by_beta(found):
             yield key, swept
         if plain and len(plain) > len(swept):
             yield f"{key}_betas" if swept else key, plain
+        for variant, others in groups([] if plain else mine, lambda run: run.variant).items():
+            yield f"{key}_{re.sub(r'[^a-zA-Z0-9.]+', '_', variant)[:100]}", others

@@ -308,3 +308,14 @@ def test_figures_of_many_runs(run, varied, tmp_path, monkeypatch):
         rows = figures["one_ball_settings.png"].axes[0]
         assert len(rows.get_yticklabels()) == 80 and rows.get_window_extent().height / rows.figure.dpi > 80 * 0.3
         assert Image.open(tmp_path / "figures" / "one_ball_settings.png").text["run"].count(", ") == 79
+
+
+def test_which_runs_share_a_graph(run):
+    """2016's are by themselves; those of other betas stand with them once more; variants stand in none, unless there
+    is nothing else on their data set."""
+    swept, other, variant = run(), run(beta=8.0), run(variant={"lr": 0.01}, lr=0.01)
+    alone = [run(num_balls=2, variant={"lr": 0.01}, lr=0.01), run(num_balls=2, variant={"lr": 0.1}, lr=0.1)]
+    assert dict(runs.by_beta([swept, other, variant, *alone])) == {
+        "one_ball": [swept], "one_ball_betas": [swept, other], "two_ball_lr_0.01": alone[:1],
+        "two_ball_lr_0.1": alone[1:]}
+    assert "lr 0.01" in plotting.caption(alone[:1]) and "lr" not in plotting.caption(alone)
