@@ -61,7 +61,8 @@ def draw(title, rows):
 
 
 def draw_grids(title, grids):
-    """grids: (label, a run's two latents, images [GRID, GRID, rows, columns]) each, side by side."""
+    """grids: (label, names of what goes along columns and rows, images [GRID, GRID, rows, columns]) each, side by
+    side."""
     side, gap = 4.0, 0.5
     figure, axes = plotting.sheet(title, len(grids) * (side + gap) + 0.3, side + 1.15)
     for number, (label, (a, b), images) in enumerate(grids):
@@ -70,17 +71,26 @@ def draw_grids(title, grids):
         mosaic = np.concatenate(np.concatenate(mosaic, axis=1), axis=1)
         axes.imshow(mosaic, "gray", vmin=0, vmax=1, aspect="auto", extent=(left, left + side, top + side, top))
         axes.text(left + side / 2, top - 0.08, plotting.wrapped(label, 60), ha="center", va="bottom", fontsize=10)
-        axes.text(left + side / 2, top + side + 0.08, f"{plotting.symbol(a)}: low to high", ha="center", va="top",
-                  fontsize=9)
-        axes.text(left - 0.08, top + side / 2, f"{plotting.symbol(b)}: low to high", ha="right", va="center",
-                  fontsize=9, rotation=-90)
+        axes.text(left + side / 2, top + side + 0.08, a, ha="center", va="top", fontsize=9)
+        axes.text(left - 0.08, top + side / 2, b, ha="right", va="center", fontsize=9, rotation=-90)
     return figure
 
 
 def grid_of(run):
-    pair = run.vae.active[:2]
-    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", pair, visible(
-        run.vae.grid(*pair, GRID), run.data.image_shape)
+    """A row of draw_grids, turned so that what is seen moves to the right along the columns and down along the rows, as
+    far as it does: a latent's sign is chance, and so is which of the two comes first."""
+    a, b = run.vae.active[:2]
+    images = visible(run.vae.grid(a, b, GRID), run.data.image_shape)
+    grey = images.reshape(*images.shape[:4], -1).mean(axis=-1)                     # [GRID, GRID, rows, columns]
+    places = np.stack([(grey.sum(axis=axis) * np.arange(grey.shape[-1])).sum(axis=-1) for axis in (2, 3)], axis=-1)
+    places = places / np.maximum(grey.sum(axis=(2, 3)), 1e-9)[..., None]           # centres of what is seen: x, y
+    across, down = (places[:, -1] - places[:, 0]).mean(axis=0), (places[-1] - places[0]).mean(axis=0)
+    if abs(across[1]) + abs(down[0]) > abs(across[0]) + abs(down[1]):
+        a, b, across, down, images = b, a, down, across, images.swapaxes(0, 1)
+    images = images[::1 if down[1] > 0 else -1, ::1 if across[0] > 0 else -1]
+    names = [f"{plotting.symbol(latent)}: {'low to high' if forward else 'high to low'}"
+             for latent, forward in ((a, across[0] > 0), (b, down[1] > 0))]
+    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", names, images
 
 
 def compared(mine):
