@@ -106,7 +106,7 @@ def compared(mine):
 
 
 def draw_all(found, figures):
-    found = [run for run in runs.measured([run for run in found if run.has_weights], "stddev")]
+    found = runs.measured([run for run in found if run.has_weights], "stddev")
     for (key, model), mine in runs.groups(found, lambda run: (run.data.key, run.flags.model)).items():
         words = f"{model}, {mine[0].data.words}"
         settings = runs.groups(mine, lambda run: (run.variant, run.flags.beta))

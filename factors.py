@@ -41,6 +41,6 @@ class View:
 
 
 def grid(low, high, cells):
-    """Every place of a square with so many cells a side, x along columns, row by row: [cells ** 2, 2]."""
-    line = np.linspace(low, high, cells)
+    """The middles of a square's cells, so many a side, x along columns, row by row: [cells ** 2, 2]."""
+    line = low + (np.arange(cells) + 0.5) * (high - low) / cells
     return np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2)

@@ -67,7 +67,7 @@ def grow(run):
     steps, found = [], []
     for step in reversed(checkpoints.steps(run.path)):
         with contextlib.suppress(ValueError):  # a damaged one, which makes no frame
-            then = vae.at(checkpoints.read(checkpoints.file_of(run.path, step)))
+            then = vae.at(step)
             found.append(maps.response_map(then, view, latents))
             steps.append(step)
     maps_of, limit = maps.centred(np.array(found))

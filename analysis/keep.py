@@ -36,8 +36,10 @@ def keep(run, place, always, half):
     """Write the folder `place` of a run. always: whether to keep the weights whatever their size and the run's seed;
     half: whether in float16."""
     step, values = checkpoints.newest(run.path)
-    if run.step < run.flags.max_step or values is None:
-        raise ValueError(f"it is at step {run.step} of {run.flags.max_step}")
+    if values is None:
+        raise ValueError(folder.why_not_loaded(run.path))
+    if step < run.flags.max_step:
+        raise ValueError(f"it is at step {step} of {run.flags.max_step}")
     numbers = run.numbers
     weights = {name: value for name, value in values.items() if not name.startswith("optimizer/")}
     size = sum(value.nbytes for value in weights.values())

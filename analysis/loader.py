@@ -56,11 +56,11 @@ class TrainedVAE:
         return (f"{self.flags.model} on {self.data.words}, beta {self.flags.beta:g}, step {self.step:,}: "
                 f"{len(self.active)} of {self.latents} latents are active ({', '.join(map(str, self.active))})")
 
-    def at(self, values):
-        """The network of the same run with the weights of another checkpoint."""
+    def at(self, step):
+        """The network of the same run at another checkpoint. Raises ValueError where that is damaged."""
         model = checkpoints.new_model(self.flags, self.data)
-        checkpoints.assign(checkpoints.variables_of(model), values)
-        return TrainedVAE(model, self.flags, self.data, None)
+        checkpoints.assign(checkpoints.variables_of(model), checkpoints.read(checkpoints.file_of(self.folder, step)))
+        return TrainedVAE(model, self.flags, self.data, step)
 
     def untrained(self):
         """The same network at step 0."""
@@ -170,8 +170,8 @@ class TrainedVAE:
 
 @functools.cache
 def untrained(data, model, hidden_size, weight_init, seed):
-    """A network at step 0; the same one for the same flags."""
-    flags = SimpleNamespace(model=model, hidden_size=hidden_size, weight_init=weight_init, seed=seed)
+    """A network at step 0, where beta has done nothing yet; the same one for the same flags."""
+    flags = SimpleNamespace(model=model, hidden_size=hidden_size, weight_init=weight_init, seed=seed, beta=0.0)
     return TrainedVAE(checkpoints.new_model(flags, data), flags, data, 0)
 
 

@@ -71,7 +71,7 @@ def said(number):
     return f"{number:g}".replace("-", "\N{MINUS SIGN}")
 
 
-def draw_frame(axes, left, top, view, labelled):
+def draw_frame(axes, left, top, view):
     """Frame and x axis of a square; returns where a value of the view is along it, in inches."""
     plotting.frame(axes, left, top, SIDE)
     ticks = np.array(view.ticks)
@@ -86,7 +86,7 @@ def draw_frame(axes, left, top, view, labelled):
 
 def draw_plane(axes, left, top, view, labelled):
     """Frame, ticks and names of a map's x and, where labelled, y."""
-    places, ticks = draw_frame(axes, left, top, view, labelled)
+    places, ticks = draw_frame(axes, left, top, view)
     axes.hlines(top + places, left - 0.03, left, color="black", linewidth=0.8)
     if labelled:
         for place, tick in zip(places, ticks, strict=True):
@@ -96,7 +96,7 @@ def draw_plane(axes, left, top, view, labelled):
 
 def draw_curves(axes, left, top, view, values, everyone, labelled):
     """A latent's mean along a line, a curve each [curves, cells]; on one scale for all latents."""
-    draw_frame(axes, left, top, view, labelled)
+    draw_frame(axes, left, top, view)
     low, top_value = min(-1.0, np.nanmin(everyone)), max(1.0, np.nanmax(everyone))
     labels = view.curves[1] if view.curves else ()
     high = top_value + 0.08 * len(labels) * (top_value - low)  # with room for the labels

@@ -54,7 +54,7 @@ def reconstruction(vae):
 
 def stddevs(vae):
     """The average stddev of every latent, sorted."""
-    return {"sorted": np.sort(vae.stddev).astype(float).round(5).tolist(), "active": len(vae.active)}
+    return {"sorted": np.sort(vae.stddev).tolist(), "active": len(vae.active)}
 
 
 def active_latents(vae):
@@ -136,7 +136,7 @@ def over_time(vae):
     drawn, points = states_of(vae.data)[0][:FEWER], []
     for step in steps if len(steps) >= KEPT else ():
         with contextlib.suppress(ValueError):  # a damaged one, which makes no point
-            then = vae.at(checkpoints.read(checkpoints.file_of(vae.folder, step)))
+            then = vae.at(step)
             code = then.encode_states(drawn)[0][:, np.sort(then.active)]
             found = metrics.scores(metrics.Sample(code, vae.data.factors_of(drawn), vae.data.factors))
             points.append({"step": step, "active": len(then.active),
@@ -183,7 +183,7 @@ def read(path):
 
 
 def rounded(value):
-    """An object of JSON, floats to four places, of stddevs five; what is no number is null."""
+    """An object of JSON, floats to five places; what is no number is null."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, (list, tuple)):

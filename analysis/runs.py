@@ -94,7 +94,7 @@ class Run:
 
     @property
     def of_sweep(self):
-        """Whether it is of the experiment that its data set is swept with: for balls, 2016's."""
+        """Whether its model and beta are those that its data set is swept with: for balls, 2016's."""
         sweep = SWEEPS.get(self.flags.data_set, {})
         return not self.variant and self.flags.model in sweep.get("model", ()) and self.flags.beta in sweep["beta"]
 

@@ -57,8 +57,8 @@ def score(run, key):
 
 
 def swept(found):
-    """The runs of 2016's experiments on balls."""
-    return [run for run in found if run.flags.data_set == "balls" and run.of_sweep]
+    """The runs of 2016's experiments."""
+    return [run for run in found if run.published("reconstruction_loss")]
 
 
 def spread(values, digits=2):
@@ -255,6 +255,8 @@ def main(words=None):
     """Returns 0 if every table has its place."""
     flags = runs.parse(__doc__, FLAGS, words)
     found, code = runs.measured(runs.runs_of(flags.train_dir), "reconstruction", "stddev", "scores"), 0
+    if not swept(found):
+        process.refuse("--train_dir: none of 2016's experiments is there")
     for file, makers in TABLES.items():
         place = os.path.join(flags.root, file)
         try:

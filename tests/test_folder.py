@@ -295,3 +295,10 @@ def test_a_run_is_what_its_flags_say_wherever_it_is(short, tmp_path, unbroken):
     short.symlink_to(moved, target_is_directory=True)
     resume(short)
     assert same(moved, unbroken) and short.is_symlink()
+
+
+def test_runs_of_a_prefix_come_before_those_of_a_longer_one(short, tmp_path):
+    """Of the same experiment under store and store_2, --train_dir=store means the first."""
+    shutil.copytree(short, tmp_path / short.name.replace("store_", "store_2_"))
+    assert folder.find(str(tmp_path / "store"))[0] == str(short) and len(folder.find(str(tmp_path / "store"))) == 2
+    assert folder.find(str(tmp_path / "store_2")) == [str(tmp_path / short.name.replace("store_", "store_2_"))]

@@ -43,9 +43,9 @@ class Flag:
         return self.default[model] if isinstance(self.default, dict) else self.default
 
     @property
-    def data_set(self):
-        """The data set that it belongs to, or None."""
-        return next((key for key in DATA_SETS if self.name in flags_of(key)), None)
+    def data_sets(self):
+        """The data sets that it belongs to; none: it is of all."""
+        return [key for key in DATA_SETS if self.name in flags_of(key)]
 
 
 def integer(low, high=None):
@@ -131,9 +131,10 @@ def parse(description, table, words=None):
 def filled(flags, table):
     """Flags with their defaults; one of another data set stays None, and is refused where it has a value."""
     for row in table:
-        if row.data_set and row.data_set != getattr(flags, "data_set", row.data_set):
+        if row.data_sets and getattr(flags, "data_set", row.data_sets[0]) not in row.data_sets:
             if getattr(flags, row.name) is not None:
-                refuse(f"--{row.name} belongs to --data_set={row.data_set}: {flags.data_set} has no such flag")
+                refuse(f"--{row.name} belongs to --data_set={' or '.join(row.data_sets)}: {flags.data_set} has no such "
+                       "flag")
         elif getattr(flags, row.name) is None:
             setattr(flags, row.name, row.default_of(getattr(flags, "model", None)))
     return flags
@@ -175,7 +176,7 @@ def name(flags, table):
 def variant(flags, table):
     """How an experiment differs from one of its model, data set, beta and seed with all else at its default."""
     return {row.name: getattr(flags, row.name) for row in changed(flags, table)
-            if not row.named and row.data_set is None and row.name not in ("data_set", "seed")}
+            if not row.named and not row.data_sets and row.name not in ("data_set", "seed")}
 
 
 def differences(old, new, table):

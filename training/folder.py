@@ -110,7 +110,8 @@ def find(place):
     if is_run(place):
         return [place]
     found = filter(is_run, glob.glob(glob.escape(place) + ("*" if place.endswith("/") else "_*")))
-    return sorted(found) or sorted(filter(is_run, glob.glob(os.path.join(glob.escape(place), "*"))))
+    found = sorted(found, key=lambda path: (len(path), path))  # of one name, store's before store_2's
+    return found or sorted(filter(is_run, glob.glob(os.path.join(glob.escape(place), "*"))))
 
 
 def is_run(path):
