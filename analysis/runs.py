@@ -203,7 +203,7 @@ def groups(rows, key):
 def by_beta(found):
     """The runs with all but beta and seed at their defaults, as (name, runs) for a graph each: of every data set those
     that its own sweep trains, as 2016's 18, under its key; and, where there are others, all of them. Of a data set that
-    has no such run, those of each variant, as of a whole sweep that is annealed."""
+    has no such run, those of its only variant, or of each at several betas, as of a whole sweep that is annealed."""
     for key, mine in groups(found, lambda run: run.data.key).items():
         plain = [run for run in mine if not run.variant]
         swept = [run for run in plain if run.of_sweep]
@@ -211,5 +211,7 @@ def by_beta(found):
             yield key, swept
         if plain and len(plain) > len(swept):
             yield f"{key}_betas" if swept else key, plain
-        for variant, others in groups([] if plain else mine, lambda run: run.variant).items():
-            yield f"{key}_{re.sub(r'[^a-zA-Z0-9.]+', '_', variant)[:100]}", others
+        variants = groups([] if plain else mine, lambda run: run.variant)
+        for variant, others in variants.items():
+            if len(variants) == 1 or len({run.flags.beta for run in others}) > 1:
+                yield f"{key}_{re.sub(r'[^a-zA-Z0-9.]+', '_', variant)[:100]}", others

@@ -312,10 +312,11 @@ def test_figures_of_many_runs(run, varied, tmp_path, monkeypatch):
 
 def test_which_runs_share_a_graph(run):
     """2016's are by themselves; those of other betas stand with them once more; variants stand in none, unless there
-    is nothing else on their data set."""
+    is nothing else on their data set, and it is one alone or was trained at several betas."""
     swept, other, variant = run(), run(beta=8.0), run(variant={"lr": 0.01}, lr=0.01)
-    alone = [run(num_balls=2, variant={"lr": 0.01}, lr=0.01), run(num_balls=2, variant={"lr": 0.1}, lr=0.1)]
-    assert dict(runs.by_beta([swept, other, variant, *alone])) == {
-        "one_ball": [swept], "one_ball_betas": [swept, other], "two_ball_lr_0.01": alone[:1],
-        "two_ball_lr_0.1": alone[1:]}
-    assert "lr 0.01" in plotting.caption(alone[:1]) and "lr" not in plotting.caption(alone)
+    alone = [run(num_balls=2, beta=beta, variant={"lr": 0.01}, lr=0.01) for beta in (1.0, 2.0)]
+    few = run(num_balls=2, variant={"lr": 0.1}, lr=0.1)
+    assert dict(runs.by_beta([swept, other, variant, *alone, few])) == {
+        "one_ball": [swept], "one_ball_betas": [swept, other], "two_ball_lr_0.01": alone}
+    assert dict(runs.by_beta([few])) == {"two_ball_lr_0.1": [few]}
+    assert "lr 0.01" in plotting.caption(alone) and "lr" not in plotting.caption([*alone, few])
