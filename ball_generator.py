@@ -131,7 +131,8 @@ class Balls:
 
     def pairs(self, seed, n):
         """Pairs of positions of one ball that differ in one coordinate, redrawn uniformly: two of [n, 1, 2], and which
-        coordinate it is, [n]. Of more balls there are none, since their factors cannot be set one by one."""
+        coordinate it is, [n]. Of more balls there are none, since their factors cannot be set one by one; nor with
+        friction."""
         if self.num_balls > 1 or self.friction:
             return None
         rng = np.random.default_rng(seed)

@@ -14,7 +14,7 @@ import numpy as np
 
 from analysis import runs
 from training import checkpoints, folder, process
-from training.flags import Flag, path
+from training.flags import Flag, parse, path
 from training.process import ROOT
 from training.progress import say
 
@@ -55,7 +55,7 @@ def keep(run, place, always, half):
 
 def main(words=None):
     """Returns 0 if all that was asked for was kept."""
-    flags = runs.parse(__doc__, FLAGS, words)
+    flags = parse(__doc__, FLAGS, words)
     found = {run.name: run for run in runs.runs_of(flags.train_dir)}
     unknown = {*flags.weights, *flags.half} - found.keys()
     if unknown:

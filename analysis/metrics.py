@@ -1,6 +1,6 @@
 """How far each latent encodes one factor: metrics on codes and factors of the same images, in NumPy.
 
-    found = scores(Sample(codes, values, factors))    the numbers of disentanglement.json, one a metric
+    found = scores(Sample(codes, values, factors))    the scores of numbers.json, one a metric
     METRICS                                           the table of metrics; a new one is a row
 
 Codes are the posterior means of the active latents. Nothing here knows of data sets, models or files.

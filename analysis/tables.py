@@ -16,7 +16,7 @@ from analysis import runs
 from analysis.measure import UNTRAINED
 from analysis.metrics import METRICS
 from training import folder, process, tables
-from training.flags import Flag, path
+from training.flags import Flag, parse, path
 from training.process import ROOT
 from training.sweep import SWEEPS
 
@@ -253,7 +253,7 @@ def put(text, name, lines):
 
 def main(words=None):
     """Returns 0 if every table has its place."""
-    flags = runs.parse(__doc__, FLAGS, words)
+    flags = parse(__doc__, FLAGS, words)
     found, code = runs.measured(runs.runs_of(flags.train_dir), "reconstruction", "stddev", "scores"), 0
     if not swept(found):
         process.refuse("--train_dir: none of 2016's experiments is there")

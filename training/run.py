@@ -4,6 +4,7 @@
     step = restore(flags, path, model, optimizer)
     run = Run(flags, FLAGS, path, model, optimizer, step)
 """
+import os
 import platform
 import signal
 
@@ -33,8 +34,8 @@ def checked_step(flags, table):
             if checkpoints.steps(path):  # beginning again would cut its curve back to nothing
                 raise ValueError(f"it was trained to step {tables.last_step(path)}, and no whole checkpoint is left. "
                                  "Give another --train_dir, or --restart to move it aside and begin again")
-            if folder.why_not_loaded(path) == f"it {folder.WITHOUT_WEIGHTS}":
-                raise ValueError(f"it {folder.WITHOUT_WEIGHTS}. Give another --train_dir")
+            if os.path.exists(os.path.join(path, folder.NUMBERS)):
+                raise ValueError(f"{folder.why_not_loaded(path)}. Give another --train_dir")
     except (ValueError, OSError) as error:
         process.refuse(f"{path}: {error}")
     if flags.init_from:

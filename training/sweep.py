@@ -127,7 +127,7 @@ def draw(flags, stopped):
 
 
 def task_of(flags, count):
-    """The number of the one experiment to train, of --task or of a Slurm array; None without."""
+    """The number of the one experiment to train, of --task or of a Slurm array, None without; and what says so."""
     task, said = flags.task, "--task"
     if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
         said = "SLURM_ARRAY_TASK_ID"
