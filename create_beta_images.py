@@ -41,8 +41,7 @@ def draw(title, rows):
     tiles = plotting.Tiles(title, len(rows), [1] * MAPS + ([-0.3] + [1] * VALUES) * MOVED, 0.62, 2.0, 0.26, 0.8)
     limit = max(maps.centred(responses)[1] for _, (latents, responses, _) in rows if len(latents))
     for row, (run, (latents, responses, images)) in enumerate(rows):
-        label = f"β = {run.flags.beta:g}" + f",\n{plotting.wrapped(run.variant, 22)}" * bool(run.variant)
-        tiles.label(row, label, 9)
+        tiles.label(row, plotting.wrapped(run.setting, 24), 9)
         if not len(latents):
             tiles.write(row, 0, 0, 0.5, NONE_ACTIVE.split(":")[0], va="center", fontsize=9)
         for tile, (latent, response) in enumerate(zip(latents, responses, strict=True)):
@@ -90,19 +89,7 @@ def grid_of(run):
     images = images[::1 if down[1] > 0 else -1, ::1 if across[0] > 0 else -1]
     names = [f"{plotting.symbol(latent)}: {'low to high' if forward else 'high to low'}"
              for latent, forward in ((a, across[0] > 0), (b, down[1] > 0))]
-    return f"β = {run.flags.beta:g}, {run.variant or 'constant'}", names, images
-
-
-def compared(mine):
-    """Two runs to hold side by side: an annealed one and, before it, one of the same final beta that was constant; else
-    those of the lowest and the highest constant beta."""
-    alive = [run for run in mine if run.numbers["stddev"]["active"] > 1]
-    plain = sorted((run for run in alive if not run.variant), key=lambda run: run.flags.beta)
-    for run in alive:
-        same = [other for other in plain if run.annealed and other.flags.beta == run.flags.beta]
-        if same:
-            return [same[0], run]
-    return [plain[0], plain[-1]] if len({run.flags.beta for run in plain}) > 1 else alive[:1]
+    return run.setting, names, images
 
 
 def draw_all(found, figures):
@@ -119,7 +106,7 @@ def draw_all(found, figures):
                           os.path.join(figures, f"what_beta_does_{model}_{key}.png"), [run for run, _ in rows])
         else:
             say(f"no what_beta_does_{model}_{key}.png: {NONE_ACTIVE}")
-        grids = runs.each(compared(mine), f"two_latents_{model}_{key}", grid_of)
+        grids = runs.each(runs.pair(mine), f"two_latents_{model}_{key}", grid_of)
         if grids:
             plotting.save(draw_grids(f"Images decoded over two latents: {words}", [grid for _, grid in grids]),
                           os.path.join(figures, f"two_latents_{model}_{key}.png"), [run for run, _ in grids])

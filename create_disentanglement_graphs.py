@@ -101,11 +101,11 @@ def draw_settings(shown):
     panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
               if all(key in run.scores for run in shown)}
     panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
-    rows = len({setting(run) for run in shown})
+    rows = len({run.label for run in shown})
     figure = plotting.figure(figsize=(2.1 * len(panels) + 3.3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
-        plotting.strips(axis, shown, value, setting)
+        plotting.strips(axis, shown, value)
         axis.set_title(title if "\n" in title else plotting.wrapped(title, 24), fontsize=9)
         if "loss" in title:
             axis.set_xlabel("nats per image", fontsize=9)
@@ -116,10 +116,6 @@ def draw_settings(shown):
     figure.suptitle("What other settings change: a dot a seed, a bar at the median of three or more\n"
                     f"{plotting.caption(shown)}", fontsize=11)
     return figure
-
-
-def setting(run):
-    return f"{plotting.setting_of(run)}, β {run.flags.beta:g}"
 
 
 def followed(run):
@@ -135,8 +131,8 @@ def draw_over_time(shown):
     for run in shown:
         points = run.numbers["over_time"]["points"]
         look = {"color": plotting.colour_of(run.flags.model), "linestyle": "-" if run.annealed else ":"}
-        (handles[setting(run)],) = above.plot([point["step"] for point in points], [point["sap"] for point in points],
-                                              linewidth=1.2, label=setting(run), **look)
+        (handles[run.label],) = above.plot([point["step"] for point in points], [point["sap"] for point in points],
+                                              linewidth=1.2, label=run.label, **look)
         below.plot([row[0] for row in run.losses], [row[4] for row in run.losses], **look)
     above.set(ylim=(-0.03, 1.03), ylabel="SAP score")
     below.set(xlabel="step", ylabel="β")

@@ -7,7 +7,6 @@ runs with weights, by default those that come with this repository; of large mod
 which computes what TensorFlow does, is analysis/explorer.html; this script fills in runs and data sets.
 """
 import base64
-import dataclasses
 import json
 import os
 import pathlib
@@ -25,12 +24,11 @@ from training.progress import say
 
 PAGE = pathlib.Path(process.ROOT, "analysis", "explorer.html")
 PLACE = "{} <!-- filled in by create_explorer.py -->"  # in the page
-SHIPPED = os.path.join(process.ROOT, "checkpoints", "pretrained", "train_store")
 LARGE = 1_000_000  # weights
 NONE_KNOWN = 2     # exit code where there is no run that it can show, as of another data set than balls
 FLAGS = (
-    dataclasses.replace(runs.FLAGS[0], default=[SHIPPED]),
-    runs.FLAGS[1],
+    runs.OF_SHIPPED,
+    runs.FIGURES,
     Flag("large", boolean, False, f"also models of more than {LARGE:,} weights, as fully_connected: megabytes a run"),
     Flag("weights", ("half", "float"), "half", "in the page: float16 or float32"),
 )
@@ -79,7 +77,7 @@ def content_of_run(run, dtype):
         for part, layers in zip(("encoder", "decoder"), layers_of(run), strict=True)}
     seed = f", seed {run.flags.seed}" * bool(run.flags.seed)
     return {"name": run.name, "data": run.data.key, "latents": run.vae.latents, "weights": dtype.name, **parts,
-            "label": f"{run.flags.model}, β {run.flags.beta:g}, {run.variant or 'constant'}{seed}",
+            "label": run.label + seed,
             "loss": run.numbers["reconstruction"]["loss"], "limit": limit,
             "active": [{"latent": row["latent"], "name": plotting.symbol(row["latent"]), "range": row["range"],
                         "centre": float(centre)} for row, centre in zip(active, centres, strict=True)],
@@ -94,18 +92,11 @@ def content_of_data(data, mine):
             "factors": [{"name": factor.name, "labels": factor.labels} for factor in data.factors],
             "views": [{"exact": bool(view.states), **{key: getattr(view, key) for key in keys}}
                       for view in planes(data)],
-            "pair": [run.name for run in pair_of(mine)]}
+            "pair": [run.name for run in runs.pair(mine) or mine[:1]]}
 
 
 def planes(data):
     return [view for view in data.views if len(view.axes) == 2]
-
-
-def pair_of(mine):
-    """The two runs to begin with: one of a constant beta, and one annealed to the same; else the first two."""
-    pairs = ((run, other) for other in mine if other.annealed for run in mine if not run.variant and (
-        run.flags.model, run.flags.beta) == (other.flags.model, other.flags.beta))
-    return next(pairs, mine[:2])
 
 
 def main(words=None):
@@ -117,7 +108,7 @@ def main(words=None):
     chosen = [run for run, size in sizes if flags.large or size <= LARGE]
     if len(chosen) < len(sizes):
         say(f"explorer.html: {len(sizes) - len(chosen)} of {len(sizes)} runs are of large models; --large adds them")
-    made = runs.each(runs.measured(chosen, "active_latents", "reconstruction"), "explorer.html",
+    made = runs.each(runs.measured(chosen, "active_latents", "reconstruction", "stddev"), "explorer.html",
                      lambda run: content_of_run(run, DTYPES[flags.weights]))
     if sizes and not chosen:
         return 0

@@ -32,14 +32,13 @@ def draw_all(found, figures):
     found = [run for run in found if run.has_weights]
     for key, mine in runs.groups(found, lambda run: run.data.key).items():
         data = mine[0].data
-        firsts = [group[0] for group in runs.groups(mine, lambda run: (
-            plotting.setting_of(run), run.flags.beta)).values()]
+        firsts = [group[0] for group in runs.groups(mine, lambda run: run.label).values()]
         states = data.simulate([Evaluation.IMAGES.seed], IMAGES * EVERY)[0, ::EVERY]
         made = runs.each(firsts, "reconstructing", lambda run, states=states: [
             visible(images, run.data.image_shape)
             for images in (run.vae.decode(run.vae.encode_states(states)[0]), run.vae.sample(IMAGES))])
         if made:
-            lines = [(plotting.wrapped(f"{plotting.setting_of(run)}, β = {run.flags.beta:g}", 36), *images)
+            lines = [(plotting.wrapped(run.label, 36), *images)
                      for run, images in made]
             title = f"Reconstructions and samples: {plotting.caption([run for run, _ in made])}"
             plotting.save(draw(title, visible(data.render(states).numpy(), data.image_shape), lines),

@@ -15,7 +15,6 @@ import numpy as np
 from analysis import runs
 from training import checkpoints, folder, process
 from training.flags import Flag, parse, path
-from training.process import ROOT
 from training.progress import say
 
 
@@ -24,8 +23,8 @@ def names(word):
 
 
 FLAGS = (
-    runs.FLAGS[0],
-    Flag("kept", path, os.path.join(ROOT, "checkpoints/pretrained/train_store"), "prefix of the folders to write"),
+    runs.TRAIN_DIRS,
+    Flag("kept", path, runs.SHIPPED, "prefix of the folders to write"),
     Flag("weights", names, [], "names of more runs, with commas between, to keep weights of"),
     Flag("half", names, [], "of these, those to keep in float16"),
 )

@@ -40,11 +40,6 @@ class Sample:
         kept = [factor.kind == "number" for factor in self.factors]
         return Sample(self.codes, self.values.compress(kept, axis=1), tuple(itertools.compress(self.factors, kept)))
 
-    @functools.cached_property
-    def rotated(self):
-        """The code turned towards the factors that are numbers, and these."""
-        return dataclasses.replace(self.numbers, codes=rotated(self.codes, self.numbers.values))
-
 
 @dataclasses.dataclass(frozen=True)
 class Metric:
@@ -137,24 +132,6 @@ def mean(values):
     return float(np.mean(values)) if values else None
 
 
-def rotated(codes, values):
-    """The standardised code, turned to lie nearest the standardised factors: [samples, factors], or [samples, latents]
-    where there are fewer of these, turned to the factors that they come nearest.
-
-    Orthogonal Procrustes (Schoenemann 1966): the matrix R with orthonormal columns for which codes @ R is nearest the
-    factors in the sum of squares. Where images depend on factors alike, as on x and y of one ball, a beta-VAE's loss
-    cannot tell their axes from axes turned by any angle: this takes the turn away. Of more latents than factors it
-    takes those directions that lie nearest these.
-    """
-    codes, values = standardised(codes), standardised(values)
-    best, turned = -1.0, None
-    for chosen in itertools.combinations(range(values.shape[1]), min(codes.shape[1], values.shape[1])):
-        left, nearness, right = np.linalg.svd(codes.T @ values[:, chosen], full_matrices=False)
-        if nearness.sum() > best:
-            best, turned = nearness.sum(), codes @ (left @ right)
-    return turned
-
-
 def explained(sample):
     """[factors, latents]: share of each latent's variance between the factor's bins (the correlation ratio), whether
     the latent follows the factor along a line or a curve."""
@@ -213,9 +190,6 @@ METRICS = {
     "mig_by_factor": Metric("mutual information gap of each factor", information_gaps),
     "sap": Metric("SAP score", lambda s: mean(correlation_gaps(s)), (-0.03, 1.08)),
     "sap_by_factor": Metric("SAP score of each factor", lambda s: correlation_gaps(s) or None),
-    # The two gaps of the numbers after the rotation that brings the code nearest them.
-    "mig_rotated": Metric("mutual information gap, rotated", lambda s: mean(information_gaps(s.rotated))),
-    "sap_rotated": Metric("SAP score, rotated", lambda s: mean(correlation_gaps(s.rotated))),
     # How often a linear classifier tells which factor changed.
     "change_accuracy": Metric("accuracy: which factor changed?",
                               lambda s: change_accuracy(*s.pairs) if s.pairs else None, (0, 1.05)),

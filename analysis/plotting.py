@@ -110,14 +110,7 @@ def finished(run):
 
 def title_of(run):
     """Of a figure of one run."""
-    variant = f", {run.variant}" if run.variant else ""
-    return (f"{run.flags.model}, {run.data.words}, β = {run.flags.beta:g}{variant}, step {run.step:,}, "
-            f"seed {run.flags.seed}")
-
-
-def setting_of(run):
-    """A run's model, and how it differs besides beta and seed."""
-    return f"{run.flags.model}, {run.variant}" if run.variant else run.flags.model
+    return f"{run.flags.model}, {run.data.words}, {run.setting}, step {run.step:,}, seed {run.flags.seed}"
 
 
 def wrapped(text, width):
@@ -183,10 +176,10 @@ def beta_axis(axes, shown):
     axes.set_xlabel("β")
 
 
-def strips(axes, shown, value, names):
+def strips(axes, shown, value):
     """A row for each setting, a dot for each run in it at its value, hollow where it is not trained to its end, and a
-    bar at the median. names: run -> setting. Rows are as tall however many there are."""
-    rows = runs.groups(shown, names)
+    bar at the median. Rows are as tall however many there are."""
+    rows = runs.groups(shown, lambda run: run.label)
     for place, mine in enumerate(rows.values()):
         values = [value(run) for run in mine]
         colour = colour_of(mine[0].flags.model)

@@ -5,6 +5,7 @@
     for run in each(runs, "drawing"): ...      with a bar; one that fails is named and left out
 """
 import contextlib
+import dataclasses
 import functools
 import json
 import math
@@ -23,11 +24,12 @@ from training.process import ROOT, first_line
 from training.progress import say
 from training.sweep import SWEEPS
 
-FLAGS = (
-    Flag("train_dir", path, [TRAIN_DIR], "prefix of the run folders, as main.py's, or a folder of runs, or a run's own;"
-         " may be given more than once", many=True),
-    Flag("figures", path, os.path.join(ROOT, "figures"), "folder of the figures"),
-)
+TRAIN_DIRS = Flag("train_dir", path, [TRAIN_DIR], "prefix of the run folders, as main.py's, or a folder of runs, or a "
+                  "run's own; may be given more than once", many=True)
+FIGURES = Flag("figures", path, os.path.join(ROOT, "figures"), "folder of the figures")
+FLAGS = TRAIN_DIRS, FIGURES
+SHIPPED = os.path.join(ROOT, "checkpoints", "pretrained", "train_store")  # prefix of the runs in this repository
+OF_SHIPPED = dataclasses.replace(TRAIN_DIRS, default=[SHIPPED])
 PUBLISHED = os.path.join(ROOT, "analysis", "published_results.json")
 
 
@@ -77,20 +79,32 @@ class Run:
         return "beta_start" in self.flags.variant
 
     @functools.cached_property
-    def variant(self):
-        """How it differs from a run of its model, data set, beta and seed with all else at its default, in words."""
+    def changes(self):
+        """What is not at its default, besides model, data set, betas and seed: a list of words."""
         changed = dict(self.flags.variant)
-        words = []
-        if self.annealed:
-            start, steps = changed.pop("beta_start"), changed.pop("beta_steps", None)
-            words = [f"annealed from β {start:g}" + (f" in {steps:,} steps" if steps else "")]
-        source = changed.pop("init_from", None)
+        _, steps, source = (changed.pop(key, None) for key in ("beta_start", "beta_steps", "init_from"))
+        words = [f"{steps:,} steps"] if steps else []
         words += [f"{key.replace('_', ' ')} {value}" for key, value in changed.items()]
         words += [f"started from {os.path.basename(source.rstrip('/'))}"] if source else []
         now = self.losses[-1][4] if self.annealed and self.losses else self.flags.beta
-        if not math.isclose(now, self.flags.beta, rel_tol=1e-4):  # it ended before beta_steps
-            words.append(f"so far to β {now:.3g}")
-        return ", ".join(words)
+        return words if math.isclose(now, self.flags.beta, rel_tol=1e-4) else [*words, f"so far {now:.3g}"]
+
+    @property
+    def variant(self):
+        """How it differs from a run of its model, data set, beta and seed with all else at its default, in words."""
+        fall = [f"annealed from β {self.flags.variant['beta_start']:g}"] if self.annealed else []
+        return ", ".join(fall + self.changes)
+
+    @property
+    def setting(self):
+        """Its beta and how it was trained, in words: "β 1", "β 45 to 1", "β 1, lr 0.01"."""
+        start = f"{self.flags.variant['beta_start']:g} to " if self.annealed else ""
+        return ", ".join([f"β {start}{self.flags.beta:g}", *self.changes])
+
+    @property
+    def label(self):
+        """Its model and setting, in words."""
+        return f"{self.flags.model}, {self.setting}"
 
     @property
     def of_sweep(self):
@@ -177,6 +191,20 @@ def measured(runs, *keys):
         if any(has_none(run.numbers[key]) for key in keys):
             raise ValueError("a number of it is not finite")
     return [run for run, _ in each(runs, "measuring", check)]
+
+
+def pair(mine):
+    """Two runs of a model on a data set to hold side by side: of those with two active latents or more, an annealed
+    one and, before it, one of the same final beta that was constant; else those of the lowest and the highest constant
+    beta; or fewer."""
+    alive = [run for run in mine if run.numbers["stddev"]["active"] > 1]
+    plain = sorted((run for run in alive if not run.variant), key=lambda run: run.flags.beta)
+    for run in alive:
+        same = [other for other in plain if run.annealed and (other.flags.model, other.flags.beta) == (
+            run.flags.model, run.flags.beta)]
+        if same:
+            return [same[0], run]
+    return [plain[0], plain[-1]] if len({run.flags.beta for run in plain}) > 1 else alive[:1]
 
 
 def has_none(value):

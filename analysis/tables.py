@@ -21,8 +21,7 @@ from training.process import ROOT
 from training.sweep import SWEEPS
 
 FLAGS = (
-    Flag("train_dir", path, [os.path.join(ROOT, "checkpoints", "pretrained", "train_store")],
-         "prefix of the run folders, may be given more than once", many=True),
+    runs.OF_SHIPPED,
     Flag("root", path, ROOT, "folder of README.md, RESULTS.md and docs"),
 )
 NONE = "–"
@@ -36,15 +35,6 @@ def table(header, rows):
     """Lines of a Markdown table."""
     first, *others = ("| " + " | ".join(map(str, row)) + " |" for row in (header, *rows))
     return [first, "|" + "---|" * len(header), *others]
-
-
-def setting(run):
-    """How a run was trained, in words."""
-    return run.variant or "constant β"
-
-
-def with_beta(run):
-    return f"{run.flags.model}, {setting(run)}, β {run.flags.beta:g}"
 
 
 def loss(run):
@@ -92,13 +82,13 @@ def annealed(found):
     """Of one ball at a final beta of 1: constant beta, and annealed, of seeds that the schedule was not chosen on."""
     chosen = [run for run in found if run.data.key == "one_ball" and run.flags.beta == 1
               and (not run.variant or run.annealed and run.flags.seed not in CHOICE.get(run.flags.model, (0, 1, 2)))]
-    return summary_of(chosen, lambda run: f"{run.flags.model}, {setting(run)}")
+    return summary_of(chosen)
 
 
-def summary_of(chosen, name):
-    """A row for each name of runs: medians and ranges over the seeds."""
+def summary_of(chosen):
+    """A row for each setting: medians and ranges over the seeds."""
     rows = []
-    for words, mine in runs.groups(chosen, name).items():
+    for words, mine in runs.groups(chosen, lambda run: run.label).items():
         scores = [spread([np.mean(run.scores[key]) for run in mine]) if all(key in run.scores for run in mine) else NONE
                   for key in SCORES]
         rows.append([words, listed([run.flags.seed for run in mine]), listed([run.step for run in mine]),
@@ -154,7 +144,7 @@ def kept_by(mine):
 def scores(found, key):
     """The scores of every setting on a data set, medians over seeds; then untrained networks, and what needs none."""
     mine = [run for run in found if run.data.key == key]
-    lines = summary_of(mine, with_beta)
+    lines = summary_of(mine)
     rows = []
     for model, group in runs.groups(mine, lambda run: run.flags.model).items():
         others = [run.scores["others"][UNTRAINED] for run in group]
@@ -176,7 +166,7 @@ def paper(found):
     for what, theirs in published["others"]["shapes"].items():
         ours = untrained if what == UNTRAINED else [others[what]["change_accuracy"]] if what in others else []
         rows.append([what, f"{100 * theirs:.0f}", f"{100 * np.median(ours):.0f}" if ours else NONE, NONE, NONE])
-    for name, group in runs.groups(mine, with_beta).items():
+    for name, group in runs.groups(mine, lambda run: run.label).items():
         theirs = group[0].published("change_accuracy")
         rows.append([name, f"{100 * theirs:.0f}" if theirs else NONE,
                      spread([100 * run.scores["change_accuracy"] for run in group], 0),
@@ -204,10 +194,10 @@ def every_run(found):
         reconstruction, kl = tables.mean_losses(run.losses, run.step - LAST_STEPS, run.step)
         steady = {row[4] for row in run.losses if row[0] > run.step - LAST_STEPS} == {run.flags.beta}
         terms = reconstruction, kl, reconstruction + run.flags.beta * kl
-        rows.append([run.flags.model, run.data.words, setting(run), f"{run.flags.beta:g}", run.flags.seed,
+        rows.append([run.flags.model, run.data.words, run.setting, run.flags.seed,
                      f"{run.step:,}", *(f"{value:.2f}" if steady else NONE for value in terms),
                      run.numbers["stddev"]["active"], *(score(run, key) for key in ("r2", *SCORES))])
-    return table(["model", "data", "setting", "final β", "seed", "step", "reconstruction", "KL", "loss", "active", *(
+    return table(["model", "data", "setting", "seed", "step", "reconstruction", "KL", "loss", "active", *(
         METRICS[key].title for key in ("r2", *SCORES))], rows)
 
 

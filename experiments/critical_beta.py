@@ -19,14 +19,14 @@ import sys
 
 import numpy as np
 
-from analysis import map_sheets, maps, metrics, plotting
+from analysis import map_sheets, maps, metrics, plotting, runs
 from ball_generator import Balls
 from shape_generator import Shapes
 from training import device, folder, process
-from training.flags import Flag, parse, path
+from training.flags import parse
 from training.seeds import Purpose
 
-FLAGS = (Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),)
+FLAGS = (runs.FIGURES,)
 BATCHES, FRAMES, EVERY = 1000, 128, 8  # of a training, and the frames of each that are looked at
 MOST = 6
 

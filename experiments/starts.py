@@ -77,7 +77,7 @@ FLAGS = (
     Flag("steps", integer(1000), 8000, "steps without, for each start and beta"),
     Flag("out", path, os.path.join(process.ROOT, "checkpoints", "starts"), "folder of the runs"),
     Flag("draw", boolean, False, "draw what there is, and train nothing"),
-    Flag("figures", path, os.path.join(process.ROOT, "figures"), "folder of the figures"),
+    runs.FIGURES,
 )
 
 

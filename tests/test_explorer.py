@@ -12,7 +12,7 @@ from conftest import call, one_line
 
 import create_explorer
 import main
-from analysis import load, maps, plotting
+from analysis import load, maps, plotting, runs
 from analysis.measure import MEASURES
 from architecture import MODELS
 from training import checkpoints, flags, folder
@@ -50,7 +50,7 @@ def made_up(train_dir, *words, weights=True):
         if weights:
             checkpoints.save(variables, path, 0)
     numbers = {key: {"version": measure.version} for key, measure in MEASURES.items()}
-    numbers["reconstruction"]["loss"] = 1.5
+    numbers["reconstruction"]["loss"], numbers["stddev"]["active"] = 1.5, 2
     numbers["active_latents"]["list"] = [{"latent": latent, "stddev": 0.5, "range": [-2, 2]} for latent in (1, 3)]
     folder.write_whole(f"{path}/{folder.NUMBERS}", json.dumps({"step": 0, **numbers}))
     return path
@@ -61,7 +61,7 @@ def shipped(tmp_path_factory):
     """The page as it comes, of the runs in this repository."""
     figures = tmp_path_factory.mktemp("shipped")
     call(create_explorer.main, f"--figures={figures}")
-    return SimpleNamespace(path=figures / "explorer.html", train_dir=create_explorer.SHIPPED)
+    return SimpleNamespace(path=figures / "explorer.html", train_dir=runs.SHIPPED)
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +131,7 @@ def test_it_computes_what_tensorflow_computes(request, opened, page, tolerance):
     browser, rng, worst = opened(page.path), np.random.default_rng(1), {}
     names = browser.execute_script("return DATA.runs.map(run => run.name)")
     paths = [path for path in folder.find(str(page.train_dir)) if folder.read_flags(path).name in names]
-    assert len(paths) == len(names) == (22 if page.train_dir == create_explorer.SHIPPED else len(MADE_UP))
+    assert len(paths) == len(names) == (22 if page.train_dir == runs.SHIPPED else len(MADE_UP))
     for path in paths:
         vae = load(path)
         states = vae.data.draw((7,), N).astype(np.float32)
@@ -167,7 +167,7 @@ def test_drag_the_ball(shipped, opened, tmp_path):
         assert np.allclose(found, np.minimum([x, y], 8.8), atol=0.11)
         exact = browser.execute_script("return state")
         for number, (run, name) in enumerate(zip(find(browser, ".run"), (CONSTANT, ANNEALED), strict=True)):
-            vae = load(f"{create_explorer.SHIPPED}_{name}")
+            vae = load(f"{runs.SHIPPED}_{name}")
             mean, stddev = vae.encode_states([[exact]])
             assert [row[0] for row in told(run)] == [plotting.symbol(latent) for latent in vae.active]
             numbers = np.array([row[1:] for row in told(run)])
@@ -185,7 +185,7 @@ def test_drag_the_ball(shipped, opened, tmp_path):
 @needs_browser
 def test_response_maps_have_the_colours_of_the_figures(shipped, opened):
     """At the middles of their cells, which are of two by two of the figures'."""
-    vae = load(f"{create_explorer.SHIPPED}_{ANNEALED}")
+    vae = load(f"{runs.SHIPPED}_{ANNEALED}")
     values, limit = maps.centred(vae.response_map())
     values = values.reshape(len(values), 30, 2, 30, 2).mean(axis=(2, 4))
     expected = 255 * create_explorer.map_sheets.colours()((values / limit + 1) / 2)[..., :3]
@@ -197,7 +197,7 @@ def test_response_maps_have_the_colours_of_the_figures(shipped, opened):
 def test_sliders_decode_at_once_and_go_back(shipped, opened, tmp_path):
     browser = opened(shipped.path)
     run = find(browser, ".run")[1]
-    vae, back, before = load(f"{create_explorer.SHIPPED}_{ANNEALED}"), find(run, "button")[0], decoded(browser, 1)
+    vae, back, before = load(f"{runs.SHIPPED}_{ANNEALED}"), find(run, "button")[0], decoded(browser, 1)
     other = decoded(browser, 0)
     assert not back.is_enabled()
     slider = find(run, "input")[0]
@@ -236,7 +236,7 @@ def test_another_run_and_another_data_set(shipped, opened, tmp_path):
     browser = opened(shipped.path)
     name = "model_all_conv_num_balls_1_beta_0.5"
     Select(find(browser, ".run select")[0]).select_by_value(name)
-    assert len(told(find(browser, ".run")[0])) == len(load(f"{create_explorer.SHIPPED}_{name}").active)
+    assert len(told(find(browser, ".run")[0])) == len(load(f"{runs.SHIPPED}_{name}").active)
     Select(find(browser, "#data_set select")[0]).select_by_visible_text("two balls")
     first, second = find(browser, ".run")
     assert [len(find(first, ".map")), len(find(first, ".cross"))] == [2 * len(told(first)), 3 * len(told(first))]

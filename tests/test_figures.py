@@ -163,7 +163,7 @@ def test_settings(run):
     figure = create_disentanglement_graphs.draw_settings(shown)
     axes = figure.axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
-    assert rows == ["conv, β 1", "conv, annealed from β 45, β 1"]
+    assert rows == ["conv, β 1", "conv, β 45 to 1"]
     np.testing.assert_allclose(dots_of(axes), [[0, 0], [0.1, 0], [0.2, 1], [0.4, 1], [0.8, 1]])
     assert [line.get_xdata().tolist() for line in axes.get_lines() if line.get_linewidth() == 2] == [[0.4, 0.4]]
     np.testing.assert_allclose(dots_of(figure.axes[-1])[:, 0], 22 - FLOOR)
@@ -197,7 +197,7 @@ def test_what_beta_does_shows_each_latent_on_one_scale(run):
     limit = np.abs(3 * (response - response.mean())).max()
     assert len(limits) == 1 and limits.pop() == pytest.approx((-limit, limit))
     texts = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert {"β = 1", "β = 9", "z₇", "no latent is active"} <= set(texts)
+    assert {"β 1", "β 9", "z₇", "no latent is active"} <= set(texts)
 
 
 def test_images_over_two_latents():
@@ -230,14 +230,15 @@ def test_titles(run):
     assert plotting.caption([*two, run(seed=7, step=90)]) == \
         "two balls; steps 90 to 2,000; seeds 0 to 7; hollow: not trained to its end"
     assert plotting.title_of(run(beta=4.0, seed=3, variant={"lr": 0.0001})) == \
-        "conv, one ball, β = 4, lr 0.0001, step 1,000, seed 3"
-    for number, (variant, words) in enumerate((
-            ({"beta_start": 45.0}, "annealed from β 45"), ({"batch_size": 8, "lr": 1e-05}, "batch size 8, lr 1e-05"),
-            ({"beta_start": 45.0, "beta_steps": 20000, "lr": 0.0002}, "annealed from β 45 in 20,000 steps, lr 0.0002"),
-            ({"lr": 0.1, "init_from": "/a/s_seed_2/"}, "lr 0.1, started from s_seed_2"))):
-        assert run(seed=number + 9, variant=variant).variant == words
-    assert run(beta=0.5, seed=20, variant={"beta_start": 45.0}, losses="900,22,3,9,7.25").variant == \
-        "annealed from β 45, so far to β 7.25"
+        "conv, one ball, β 4, lr 0.0001, step 1,000, seed 3"
+    for number, (variant, setting) in enumerate((
+            ({}, "β 1"), ({"beta_start": 45.0}, "β 45 to 1"),
+            ({"batch_size": 8, "lr": 1e-05}, "β 1, batch size 8, lr 1e-05"),
+            ({"beta_start": 45.0, "beta_steps": 20000, "lr": 0.0002}, "β 45 to 1, 20,000 steps, lr 0.0002"),
+            ({"lr": 0.1, "init_from": "/a/s_seed_2/"}, "β 1, lr 0.1, started from s_seed_2"))):
+        assert run(beta=1.0, seed=number + 9, variant=variant).label == f"conv, {setting}"
+    unfinished = run(beta=0.5, seed=20, variant={"beta_start": 45.0}, losses="900,22,3,9,7.25")
+    assert unfinished.setting == "β 45 to 0.5, so far 7.25" and unfinished.variant == "annealed from β 45, so far 7.25"
 
 
 @pytest.mark.parametrize("betas, scale", [([0.1, 0.5, 1], "linear"), ([0.1, 1, 8], "log"), ([0, 8], "linear"),
