@@ -80,10 +80,14 @@ def draw_baselines(axis, shown, key):
     """Grey lines at the scores of what needs no network."""
     others = {what: np.mean(numbers[key]) for what, numbers in shown[0].scores["others"].items()
               if what != UNTRAINED and key in numbers}
-    for rank, (what, value) in enumerate(sorted(others.items(), key=lambda other: other[1])):
+    free = -np.inf  # above the last label
+    for what, value in sorted(others.items(), key=lambda other: other[1]):
+        text = plotting.wrapped(what, 14)
+        half = 0.03 * (1 + text.count("\n"))
+        free = max(value, free + half) + half
         axis.axhline(value, color="0.6", linewidth=1, zorder=1)
-        axis.annotate(plotting.wrapped(what, 12), (1, value), (3, 0), xycoords=("axes fraction", "data"),
-                      textcoords="offset points", va=("top", "bottom")[rank % 2], fontsize=8, color="0.4")
+        axis.annotate(text, (1, free - half), (3, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+                      va="center", fontsize=8, color="0.4")
 
 
 def draw_bands(axis, shown):
@@ -100,14 +104,15 @@ def draw_settings(shown):
     floor = shown[0].numbers["reconstruction"]["entropy"]
     panels = {METRICS[key].title: lambda run, key=key: score(run, key) for key in ("sap", "mig", "change_accuracy")
               if all(key in run.scores for run in shown)}
-    panels[f"loss above {floor:.2f},\nthe images' entropy"] = lambda run: run.numbers["reconstruction"]["loss"] - floor
+    loss = plotting.loss_above(floor)
+    panels[loss] = lambda run: run.numbers["reconstruction"]["loss"] - floor
     rows = len({run.label for run in shown})
     figure = plotting.figure(figsize=(2.1 * len(panels) + 3.3, 0.44 * rows + 1.6))
     for axis, (title, value) in zip(figure.subplots(1, len(panels), sharey=True, squeeze=False)[0], panels.items(),
                                     strict=True):
         plotting.strips(axis, shown, value)
-        axis.set_title(title if "\n" in title else plotting.wrapped(title, 24), fontsize=9)
-        if "loss" in title:
+        axis.set_title(plotting.wrapped(title, 24), fontsize=9)
+        if title == loss:
             axis.set_xlabel("nats per image", fontsize=9)
             axis.set_xscale("log")
             plotting.plain_ticks(axis.xaxis, narrow=True)

@@ -30,7 +30,7 @@ def draw(shown, published):
     plotting.beta_axis(axes, shown)
     axes.set_yscale("log")
     axes.set_title(f"Reconstruction loss against β\n{plotting.caption(shown)}", fontsize=10)
-    axes.set_ylabel(f"loss above {floor:.2f}, the images' entropy\n(nats per image, log scale)")
+    axes.set_ylabel(f"{plotting.loss_above(floor)}\n(nats per image, log scale)")
     plotting.plain_ticks(axes.yaxis)
     axes.grid(alpha=0.25, which="both")
     plotting.legend(figure, sorted(legend, key=lambda handle: handle.get_label()), min(len(models), 4))

@@ -47,7 +47,7 @@ def draw(shown, floor):
         axis.locator_params(axis="x", nbins=5)
         plotting.plain_ticks(axis.yaxis)
         axis.grid(alpha=0.25, which="both")
-    panels[0].set_ylabel(f"reconstruction loss above {floor:.2f},\nthe images' entropy (nats per image)")
+    panels[0].set_ylabel(f"{plotting.wrapped(plotting.loss_above(floor), 32)}\n(nats per image)")
     figure.suptitle(f"How each run learns: {shown[0].data.words}, a line a run", fontsize=11)
     plotting.legend(figure, [handles[key] for key in sorted(handles)], 2 * len(models))
     return figure

@@ -62,6 +62,7 @@ def active_latents(vae):
     factor."""
     active = vae.active
     mean, stddev = (values[:, active] for values in vae.codes)
+    stddev = np.maximum(stddev, np.finfo(np.float32).tiny)  # at beta 0 it goes to 0
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
     shares = metrics.explained(metrics.Sample(mean, factor_values(vae.data), vae.data.factors))
     columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), ranges(vae, active).tolist(),

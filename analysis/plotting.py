@@ -104,6 +104,11 @@ def caption(shown):
     return text + "; hollow: not trained to its end" * any(not finished(run) for run in shown)
 
 
+def loss_above(floor):
+    """The words for a reconstruction loss less the entropy of the images, which black and white ones have none of."""
+    return f"reconstruction loss above {floor:.2f}, the images' entropy" if floor else "reconstruction loss"
+
+
 def finished(run):
     return run.step >= run.flags.max_step
 
