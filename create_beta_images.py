@@ -93,7 +93,7 @@ def grid_of(run):
 
 
 def draw_all(found, figures):
-    found = runs.measured([run for run in found if run.has_weights], "stddev")
+    found = runs.with_numbers([run for run in found if run.has_weights], "stddev")
     for (key, model), mine in runs.groups(found, lambda run: (run.data.key, run.flags.model)).items():
         words = f"{model}, {mine[0].data.words}"
         settings = runs.groups(mine, lambda run: (run.variant, run.flags.beta))

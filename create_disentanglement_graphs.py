@@ -176,7 +176,7 @@ def text_of(numbers):
 
 def draw_all(found, figures):
     runs.each([run for run in found if run.has_weights], "response maps", lambda run: draw_run(figures, run))
-    found = runs.measured(found, "scores", "stddev", "reconstruction")
+    found = runs.with_numbers(found, "scores", "stddev", "reconstruction")
     for name, shown in runs.by_beta(found):
         plotting.save(draw_scores(shown), os.path.join(figures, f"{name}_disentanglement.png"), shown)
     for key, mine in runs.groups(found, lambda run: run.data.key).items():

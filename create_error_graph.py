@@ -38,7 +38,7 @@ def draw(shown, published):
 
 
 def draw_all(found, figures):
-    found = runs.measured(found, "reconstruction")
+    found = runs.with_numbers(found, "reconstruction")
     for name, shown in runs.by_beta(found):
         plotting.save(draw(shown, runs.published("reconstruction_loss", shown[0].data)),
                       os.path.join(figures, f"{name}_reconstruction_loss.png"), shown)

@@ -108,7 +108,7 @@ def main(words=None):
     chosen = [run for run, size in sizes if flags.large or size <= LARGE]
     if len(chosen) < len(sizes):
         say(f"explorer.html: {len(sizes) - len(chosen)} of {len(sizes)} runs are of large models; --large adds them")
-    made = runs.each(runs.measured(chosen, "active_latents", "reconstruction", "stddev"), "explorer.html",
+    made = runs.each(runs.with_numbers(chosen, "active_latents", "reconstruction", "stddev"), "explorer.html",
                      lambda run: content_of_run(run, DTYPES[flags.weights]))
     if sizes and not chosen:
         return 0

@@ -45,7 +45,7 @@ def draw(shown, published):
 
 
 def draw_all(found, figures):
-    found = runs.measured(found, "stddev")
+    found = runs.with_numbers(found, "stddev")
     for name, of_data in runs.by_beta(found):
         for model, shown in runs.groups(of_data, lambda run: run.flags.model).items():
             old = runs.published("sorted_latent_stddev", shown[0].data).get(model, {})

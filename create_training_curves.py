@@ -54,7 +54,7 @@ def draw(shown, floor):
 
 
 def draw_all(found, figures):
-    shown = [run for run in runs.measured(found, "reconstruction") if run.losses]
+    shown = [run for run in runs.with_numbers(found, "reconstruction") if run.losses]
     for key, mine in runs.groups(shown, lambda run: run.data.key).items():
         plotting.save(draw(mine, mine[0].numbers["reconstruction"]["entropy"]),
                       os.path.join(figures, f"training_curves_{key}.png"), mine)

@@ -1,7 +1,7 @@
 """What is measured of a run, in one place. It stays in the run's folder, numbers.json, with the step.
 
-    numbers = measured(path, step, vae)       vae: () -> the trained model, called only where something is missing
-    numbers["reconstruction"]["loss"]
+    found = numbers(path, step, vae)         vae: () -> the trained model, called only where something is missing
+    found["reconstruction"]["loss"]
 
 MEASURES has a row for each object of the file. After a change of what one means, raise its version: it is then measured
 anew; of a run that is kept without weights it is left out.
@@ -20,7 +20,7 @@ import analysis.metrics as metrics
 import architecture
 from analysis.components import independent_components, principal_components
 from analysis.maps import ranges, traverse
-from analysis.samples import FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
+from analysis.samples import TEST_FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
 from training import checkpoints
 from training.folder import NUMBERS, write_whole
 from training.seeds import Evaluation, Purpose
@@ -46,7 +46,7 @@ def reconstruction(vae):
     trajectories, and the entropy of these images, which no loss goes below; nats per image."""
     images, floor = test_images(vae.data)
     losses = vae.reconstruction_loss(images, test_noise(vae.latents))
-    losses = losses.astype(float).reshape(TRAJECTORIES, FRAMES).mean(axis=1)
+    losses = losses.astype(float).reshape(TRAJECTORIES, TEST_FRAMES).mean(axis=1)
     return {"loss": losses.mean(), "standard_error": losses.std(ddof=1) / np.sqrt(TRAJECTORIES), "entropy": floor}
 
 
@@ -155,14 +155,13 @@ MEASURES = {
 }
 
 
-def measured(path, step, vae):
+def numbers(path, step, vae):
     """The numbers of the run in a folder at a step: measure -> object. What the folder has at that step and version is
     taken; the rest is measured, where vae is not None, and kept in the folder, if that can be written."""
-    numbers = read(path)
-    if numbers.get("step") != step:
-        numbers = {}
-    good = {key: numbers[key] for key, measure in MEASURES.items()
-            if numbers.get(key, {}).get("version") == measure.version}
+    kept = read(path)
+    if kept.get("step") != step:
+        kept = {}
+    good = {key: kept[key] for key, measure in MEASURES.items() if kept.get(key, {}).get("version") == measure.version}
     missing = MEASURES.keys() - good.keys()
     if missing and vae:
         trained = vae()

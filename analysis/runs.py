@@ -62,7 +62,7 @@ class Run:
     @functools.cached_property
     def numbers(self):
         """What is measured of it; see analysis/measure.py."""
-        return measure.measured(self.path, self.step, (lambda: self.vae) if self.has_weights else None)
+        return measure.numbers(self.path, self.step, (lambda: self.vae) if self.has_weights else None)
 
     @property
     def scores(self):
@@ -182,7 +182,7 @@ def each(runs, what, function):
     return made
 
 
-def measured(runs, *keys):
+def with_numbers(runs, *keys):
     """The runs that have these numbers, all of them finite; says which are left out."""
     def check(run):
         missing = [key for key in keys if key not in run.numbers]

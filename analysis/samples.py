@@ -8,7 +8,7 @@ from training.seeds import Evaluation, Purpose
 
 SAMPLES = 10_000                # drawn states that scores and maps are over
 PAIRS = 10_000                  # pairs of images: half to fit the classifier, half to count
-TRAJECTORIES, FRAMES = 100, 32  # of the test images
+TRAJECTORIES, TEST_FRAMES = 100, 32  # of the test images
 
 
 @functools.cache
@@ -42,14 +42,14 @@ def entropy(images):
 
 @functools.cache
 def test_images(data):
-    """The test images [TRAJECTORIES * FRAMES, *image_shape], the same for every model, and their mean entropy."""
+    """The test images [TRAJECTORIES * TEST_FRAMES, *image_shape], the same for every model, and their mean entropy."""
     seeds = [(0, int(Purpose.EVALUATION), i) for i in range(TRAJECTORIES)]
-    images = data.render(data.simulate(seeds, FRAMES)).numpy()
+    images = data.render(data.simulate(seeds, TEST_FRAMES)).numpy()
     return images.reshape(-1, *images.shape[2:]), entropy(images).mean()
 
 
 @functools.cache
 def test_noise(latents):
-    """Of the codes, the same for all models of as many latents: [TRAJECTORIES * FRAMES, latents]."""
-    return np.concatenate([architecture.normal((FRAMES, latents), (int(Purpose.EVALUATION), i)).numpy()
+    """Of the codes, the same for all models of as many latents: [TRAJECTORIES * TEST_FRAMES, latents]."""
+    return np.concatenate([architecture.normal((TEST_FRAMES, latents), (int(Purpose.EVALUATION), i)).numpy()
                            for i in range(TRAJECTORIES)])

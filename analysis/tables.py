@@ -141,7 +141,7 @@ def kept_by(mine):
             "sorted stddevs within 0.1 of 2016's at four places of five, fully_connected": places}
 
 
-def scores(found, key):
+def settings(found, key):
     """The scores of every setting on a data set, medians over seeds; then untrained networks, and what needs none."""
     mine = [run for run in found if run.data.key == key]
     lines = summary_of(mine)
@@ -157,21 +157,27 @@ def scores(found, key):
 
 
 def paper(found):
-    """Which factor changed?, on 2D shapes, in per cent: the paper's beside ours, the median over seeds."""
+    """Which factor changed?, on 2D shapes, in per cent: the paper's beside ours, and the gap of each factor; medians
+    over seeds."""
     mine = [run for run in found if run.data.key == "shapes"]
     with open(runs.PUBLISHED, encoding="utf-8") as file:
         published = json.load(file)["change_accuracy"]
-    rows, others = [], mine[0].scores["others"] if mine else {}
-    untrained = [run.scores["others"][UNTRAINED]["change_accuracy"] for run in mine if run.flags.model == "paper"]
-    for what, theirs in published["others"]["shapes"].items():
-        ours = untrained if what == UNTRAINED else [others[what]["change_accuracy"]] if what in others else []
-        rows.append([what, f"{100 * theirs:.0f}", f"{100 * np.median(ours):.0f}" if ours else NONE, NONE, NONE])
-    for name, group in runs.groups(mine, lambda run: run.label).items():
-        theirs = group[0].published("change_accuracy")
-        rows.append([name, f"{100 * theirs:.0f}" if theirs else NONE,
-                     spread([100 * run.scores["change_accuracy"] for run in group], 0),
-                     listed([run.flags.seed for run in group]), listed([run.step for run in group])])
-    return table(["code", "the paper's", "ours", "seeds", "steps"], rows)
+    factors, others = ([factor.name for factor in mine[0].data.factors], mine[0].scores["others"]) if mine else ([], {})
+
+    def row(what, theirs, scores, ends=(NONE, NONE)):
+        gaps = np.median([score["mig_by_factor"] for score in scores if "mig_by_factor" in score] or [[]], axis=0)
+        return [what, f"{100 * theirs:.0f}" if theirs else NONE,
+                spread([100 * score["change_accuracy"] for score in scores], 0) if scores else NONE,
+                *([f"{gap:.2f}" for gap in gaps] or [NONE] * len(factors)), *ends]
+
+    untrained = [run.scores["others"][UNTRAINED] for run in mine if run.flags.model == "paper"]
+    rows = [row(what, theirs, untrained if what == UNTRAINED else [others[what]] if what in others else [])
+            for what, theirs in published["others"]["shapes"].items()]
+    rows += [row(label, group[0].published("change_accuracy"), [run.scores for run in group],
+                 [listed([run.flags.seed for run in group]), listed([run.step for run in group])])
+             for label, group in runs.groups(mine, lambda run: run.label).items()]
+    return table(["code", "accuracy, the paper's", "accuracy, ours", *(f"gap, {name}" for name in factors), "seeds",
+                  "steps"], rows)
 
 
 def losses(found):
@@ -227,9 +233,9 @@ def starts(found):
 TABLES = {  # file > name of its markers > what makes the lines
     "README.md": {"reproduced": reproduced, "annealed": annealed},
     "RESULTS.md": {"tolerances": tolerances, "paper": paper},
-    "docs/tables.md": {"losses": losses, "heat_maps": heat_maps, "one_ball": lambda found: scores(found, "one_ball"),
-                       "two_balls": lambda found: scores(found, "two_ball"),
-                       "shapes": lambda found: scores(found, "shapes"), "every_run": every_run, "starts": starts}}
+    "docs/tables.md": {"losses": losses, "heat_maps": heat_maps, "one_ball": lambda found: settings(found, "one_ball"),
+                       "two_balls": lambda found: settings(found, "two_ball"),
+                       "shapes": lambda found: settings(found, "shapes"), "every_run": every_run, "starts": starts}}
 
 
 def put(text, name, lines):
@@ -244,7 +250,7 @@ def put(text, name, lines):
 def main(words=None):
     """Returns 0 if every table has its place."""
     flags = parse(__doc__, FLAGS, words)
-    found, code = runs.measured(runs.runs_of(flags.train_dir), "reconstruction", "stddev", "scores"), 0
+    found, code = runs.with_numbers(runs.runs_of(flags.train_dir), "reconstruction", "stddev", "scores"), 0
     if not swept(found):
         process.refuse("--train_dir: none of 2016's experiments is there")
     for file, makers in TABLES.items():

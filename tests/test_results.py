@@ -31,7 +31,7 @@ def test_committed_runs_are_as_a_run_is_today():
             assert file.readline() == ",".join(tables.LOSSES) + "\n" and not dropped, path
         run = runs.Run(path)
         assert run.step == rows[-1][0] == kept.max_step == measure.read(path)["step"], path
-        numbers = measure.measured(path, run.step, None)
+        numbers = measure.numbers(path, run.step, None)
         expected = set(measure.MEASURES) if run.has_weights else {"reconstruction", "stddev", "scores"}  # for graphs
         assert numbers.keys() >= expected and not runs.has_none(numbers), path
         weights = [f"ckpt-{run.step}.npz"] * (kept.name in WITH_WEIGHTS)
