@@ -71,9 +71,3 @@ def mean_losses(rows, first, last):
     """Mean reconstruction and KL, in nats per image, over the steps above first, up to last; nan without any."""
     weight = weights(rows) * [first < row[0] <= last for row in rows]
     return np.average([row[1:3] for row in rows], axis=0, weights=weight) if weight.any() else (np.nan, np.nan)
-
-
-def last_step(folder):
-    """The last step that a run's losses.csv tells of; 0 where it tells of none."""
-    rows = read_losses(folder)
-    return rows[-1][0] if rows else 0
