@@ -84,7 +84,7 @@ class Records:
 
     def report(self, step, model, data, flags):
         """The first image of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
-        seed = flags.seed, int(Purpose.REPORT), 0  # the same trajectory at every report
+        seed = flags.seed, Purpose.REPORT, 0  # the same trajectory at every report
         image = data.render(data.simulate([seed], 1)[0])
         generated = tf.sigmoid(model.decode(model.encode(image)[0]))
         for file, pixels in (f"real_{flags.data_set}.jpg", image), (f"generated_{flags.data_set}.jpg", generated):

@@ -26,7 +26,7 @@ import sys
 import time
 
 from training import device, jobs, process, progress
-from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, parser_of, path
+from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, path
 from training.folder import check_writable, locate
 
 SWEEPS = {  # by data set: the values of flags of the experiment
@@ -41,11 +41,6 @@ FLAGS = (
 )
 
 
-def names(table):
-    """The names of 2016's 18 experiments, in the order of the sweep."""
-    return [name(parse(None, table, words_of(experiment)), table) for experiment in product(SWEEPS["balls"])]
-
-
 def product(lists):
     """flag -> values: every combination, as flag -> value."""
     return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
@@ -58,8 +53,8 @@ def words_of(experiment):
 def parse_sweep(table, words):
     """The sweep's own flags, and its experiments: flag -> value each. A flag that is part of the experiment may have
     several values; of the same experiment twice, one is left."""
-    whole = (*(dataclasses.replace(row, many=row.experiment) for row in table), *FLAGS)
-    flags = parse_known(parser_of(__doc__, whole), whole, words)
+    rows = (*(dataclasses.replace(row, many=row.experiment) for row in table), *FLAGS)
+    flags = parse_known(__doc__, rows, words)
     given = {row.name: dict.fromkeys(getattr(flags, row.name)) for row in table
              if row.experiment and getattr(flags, row.name)}
     experiments = []
@@ -158,7 +153,6 @@ def main(table, words=None):
         print("\n".join(shlex.join(training.command) for training in trainings))
         return 0
 
-    device.check_cv2()
     if gpus:  # those that TensorFlow does not find end here, before anything starts
         code = subprocess.run(python("-m", "training.device"), cwd=process.ROOT).returncode
         if code:
