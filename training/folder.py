@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import tempfile
 from types import SimpleNamespace
 
 from training.data_sets import DATA_SETS, data_set_of
@@ -19,10 +20,8 @@ from training.flags import differences, name, variant
 from training.process import refuse
 from training.progress import say
 
-OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = "name", "variant", "model", "data_set", "beta", "hidden_size", "weight_init", "seed", "data"  # to load a run
 NUMBERS = "numbers.json"  # what was measured of a run, which may be kept without its weights
-WITHOUT_WEIGHTS = "comes without weights, with its numbers only"
 LEFT_BY_A_KILL = r".+\.\d+\.new"  # of `replacing`
 
 
@@ -49,7 +48,8 @@ def write_whole(path, text):
 
 def write_flags(path, flags, table):
     """Write a run's flags.json: its name, its flags, how it differs from the defaults, the constants of its data."""
-    kept = {key: value for key, value in vars(flags).items() if key not in OF_THE_CALL and value is not None}
+    kept = {key: value for key, value in vars(flags).items() if key not in ("train_dir", "restart")
+            and value is not None}
     kept = {"name": name(flags, table), **kept, "variant": variant(flags, table),
             "data": data_set_of(flags).constants()}
     write_whole(os.path.join(path, "flags.json"), json.dumps(kept, indent=2) + "\n")
@@ -81,16 +81,15 @@ def read_flags(path):
 
 def why_not_loaded(path):
     """Why a run without a whole checkpoint has none, in words."""
-    return f"it {WITHOUT_WEIGHTS}" if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint"
+    kept = os.path.exists(os.path.join(path, NUMBERS))
+    return "it comes without weights, with its numbers only" if kept else "it has no whole checkpoint"
 
 
 def check_writable(path, flag="--figures"):
     """Make a folder for results, or refuse one that cannot be written. flag: what names it."""
     try:
         os.makedirs(path, exist_ok=True)
-        probe = os.path.join(path, f".probe-{os.getpid()}")
-        with open(probe, "w"):
-            os.remove(probe)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         refuse(f"{flag}: {path} cannot be written: {error.strerror}")
 

@@ -32,8 +32,9 @@ class ToScreen(logging.Handler):
 def logged(path):
     """While it lasts, `log` writes to log.txt all there is, and to the screen what is of its level."""
     to_file = logging.FileHandler(os.path.join(path, "log.txt"), delay=True, encoding="utf-8")
+    _, level = process.parent_sweep() or (None, logging.INFO)  # a sweep that shows bars shows only warnings beside them
     before = log.handlers, log.propagate, log.level
-    log.handlers, log.propagate = [ToScreen(progress.screen_level()), to_file], False
+    log.handlers, log.propagate = [ToScreen(level), to_file], False
     log.setLevel(logging.DEBUG)
     for handler in log.handlers:
         handler.handleError = lambda record: None  # a full disk: it is on the screen already
