@@ -62,6 +62,7 @@ def test_what_a_run_leaves(run):
         assert picture(path / f"{name}.jpg").shape == (32, 32)
     assert picture(path / "real_balls.jpg").max() > 0.8
     assert picture(path / "stddev.png").std() > 0.02
+    assert (path / "losses.csv").read_text().startswith("step,reconstruction,kl,seconds,beta\n")
     lines = [line.split(",") for line in (path / "stddev.csv").read_text().splitlines()]
     assert [line[0] for line in lines] == ["step", "60", "120"] and lines[0][1:] == ["1", "2"]
     assert all(len(line) == 3 and line[1:] == sorted(line[1:], key=float) for line in lines[1:])

@@ -108,12 +108,12 @@ def parser_of(description, table):
             kinds.update(nargs="?", const=True)
         if row.many:
             kinds.update(action="append")
-        text = row.help.replace("%", "%%") + f"; default {said(row.default)}"
+        text = row.help.replace("%", "%%") + f"; default {in_words(row.default)}"
         groups[row.experiment].add_argument("--" + row.name, help=text, **kinds)
     return parser
 
 
-def said(default):
+def in_words(default):
     """A default in words."""
     if isinstance(default, dict):
         return ", ".join(f"{value} for {model}" for model, value in default.items())
