@@ -77,7 +77,7 @@ def test_a_third_data_set_is_drawn_by_every_script(three):
     state = Spots().simulate([(0, 5, 100)], 1)[0, 0]  # three channels in colour; of two, the mean, in grey
     grey = np.mean(Spots().render(state), axis=-1, keepdims=True)
     for key, shown in ("colours", Colours().render(state)), ("spots", grey):
-        times = len(pictures[f"real_{key}.jpg"]) // 16
+        times = len(pictures[f"real_{key}.jpg"]) // len(shown)
         middles = pictures[f"real_{key}.jpg"][times // 2::times, times // 2::times]
         np.testing.assert_allclose(middles, np.broadcast_to(shown, middles.shape), atol=0.1)
 

@@ -85,7 +85,7 @@ def test_stopped_by_signals_it_saves_and_resumes(tmp_path, unbroken, monkeypatch
     train(tmp_path / "store", **flags, code=130)
     assert "stopped by SIGINT at step 0, saved (no step taken)" in capsys.readouterr().out
     monkeypatch.setattr(device, "set_up", set_up)
-    for step, number in (7, signal.SIGINT), (14, signal.SIGTERM), (21, signal.SIGUSR1), (35, signal.SIGHUP):
+    for step, number in (7, signal.SIGINT), (14, signal.SIGTERM), (21, signal.SIGUSR1), (28, signal.SIGHUP):
         before = signal.getsignal(number)
 
         def stop(bar, at, *terms, step=step, number=number):
