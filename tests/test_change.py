@@ -20,7 +20,6 @@ from training import checkpoints
 from training.data_sets import DATA_SETS
 from training.flags import Flag, boolean, integer
 
-
 # A data set more, a model more
 
 @pytest.fixture(scope="module")

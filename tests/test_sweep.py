@@ -253,6 +253,7 @@ def test_time_left():
     assert jobs.progress_of(trainings, 1) == "1 of 3 trained, 1 h 15 min left"
     assert jobs.progress_of([*trainings, training("all_conv", 0, 0)], 2) == (
         "1 of 4 trained, less than 1 h 3 min left")
+    assert jobs.progress_of([*trainings, training("all_conv", 500, 500)], 1) == "1 of 4 trained, 1 h 24 min left"
     assert jobs.progress_of([training("conv", 0, 0), training("conv", 0, 0, code=1)], 2) == "0 of 2 trained"
 
 
