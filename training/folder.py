@@ -114,7 +114,7 @@ def is_run(path):
 
 def checked(path, flags, table):
     """Whether there is a run of these flags; what is none, or holds another experiment, is refused (exit code 2).
-    Changes nothing."""
+    Changes nothing. Raises OSError where it cannot be read."""
     try:
         if not os.path.lexists(path) or os.path.isdir(path) and not set(os.listdir(path)) - {"lock"}:
             return False
@@ -125,8 +125,6 @@ def checked(path, flags, table):
         return True
     except ValueError as error:
         refuse(f"{path} is in the way: {error}. Give another --train_dir, or --restart to move it aside")
-    except OSError as error:
-        refuse(f"--train_dir: {error.filename or path} cannot be read: {error.strerror}")
 
 
 @contextlib.contextmanager
