@@ -170,8 +170,8 @@ class BetaVAE:
 
     def __init__(self, model, image_shape, hidden_size, weight_init, seed, dtype="float32"):
         if keras.config.backend() != "tensorflow":
-            raise ValueError(f"Keras computes with {keras.config.backend()} in this process: import this project "
-                             "before Keras, or set KERAS_BACKEND=tensorflow")
+            raise RuntimeError(f"Keras computes with {keras.config.backend()} in this process: import this project "
+                               "before Keras, or set KERAS_BACKEND=tensorflow")
         n, _, channels = image_shape
         encoder, decoder = MODELS[model].layers(hidden_size, n, channels)
         seeds = iter(np.random.SeedSequence(seed).generate_state(len(encoder) + len(decoder)).tolist())

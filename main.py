@@ -42,7 +42,8 @@ FLAGS = (  # name, kind, default, help
     Flag("beta_start", real("above 0", lambda x: x > 0), None,
          "annealing: weight of the KL term at step 0; it falls linearly to beta"),
     Flag("beta_steps", integer(1), 80000, "annealing: the step at which beta is reached"),
-    Flag("hidden_size", integer(1, 100_000), of_model("hidden_size"), "latents (all_conv: 16 times as many)"),
+    Flag("hidden_size", integer(1, 100_000), of_model("hidden_size"),
+         "latents (all_conv has 16 times as many on images of 32 x 32, 64 times as many on 64 x 64)"),
     Flag("batch_size", integer(1, 1_000_000), 128, "images a step (of balls: consecutive frames of one trajectory)"),
     Flag("optimizer", ("adam", "adagrad"), of_model("optimizer"), "what takes the steps"),
     Flag("lr", real("above 0", lambda x: x > 0), of_model("lr"), "the optimizer's step size"),
@@ -182,7 +183,6 @@ def main(words=None, objective=objective, table=FLAGS):
     if step is not None and step >= flags.max_step:
         progress.say(f"{folder.locate(flags, table)} is trained: step {step} of {flags.max_step}")
         return 0
-    device.check_cv2()
     with process.stops() as stopped, folder.claimed(flags, table) as path, logged(path):
         try:
             log.info("loading TensorFlow ...")

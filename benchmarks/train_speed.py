@@ -97,7 +97,7 @@ def compare(model, data_set, rounds):
     words = [f"--model={model}", f"--data_set={data_set}"]
     flags = parse(None, main.FLAGS, words)
     gpus = device.visible_gpus()
-    at_a_time, threads = sweep.jobs_and_threads(len(sweep.names(main.FLAGS)), gpus)
+    at_a_time, threads = sweep.jobs_and_threads(len(sweep.product(sweep.SWEEPS["balls"])), gpus)
     own = [*words, *([] if gpus else [f"--threads={threads}"])]
     makes = [training, images, product, *[feed] * (data_set == "balls")]
     one, images_alone, large, *fed = (Worker(make, words) for make in makes)

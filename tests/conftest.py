@@ -1,5 +1,4 @@
 """What the tests share: training in their own process, running the scripts as their user does, models to look at."""
-import csv
 import logging
 import os
 import pathlib
@@ -21,7 +20,7 @@ HANG = 900  # seconds until a process is taken to hang: ten times what the slowe
 import architecture  # noqa: E402
 import main  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
-from training import checkpoints, device, folder  # noqa: E402
+from training import checkpoints, device, folder, tables  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -101,9 +100,7 @@ def same(path, other, step=None):
 
 def losses(path):
     """The rows of losses.csv: step, reconstruction, kl, seconds, beta."""
-    with open(f"{path}/losses.csv") as file:
-        return [(int(row["step"]), *(float(row[key]) for key in ("reconstruction", "kl", "seconds", "beta")))
-                for row in csv.DictReader(file)]
+    return list(map(tuple, tables.read_losses(path)))
 
 
 def scalars(path):

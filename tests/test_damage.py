@@ -5,11 +5,10 @@ import subprocess
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, TINY, check_equal, listing, losses, one_line, resume, same, train
+from conftest import OF_TINY, check_equal, listing, losses, one_line, resume, same, train
 
 from analysis import load
-from architecture import tf
-from training import checkpoints, progress
+from training import checkpoints
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -18,21 +17,7 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-def flip(path):
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 4
-    path.write_bytes(content)
-
-
-def empty(path):
-    path.write_bytes(b"")
-
-
-def zeros(path):
-    path.write_bytes(bytes(path.stat().st_size))
-
-
-@pytest.mark.parametrize("spoil", [cut, flip, empty, zeros, pathlib.Path.unlink])
+@pytest.mark.parametrize("spoil", [cut, pathlib.Path.unlink])
 def test_a_damaged_checkpoint_is_passed_over_and_made_good(short, unbroken, spoil, capsys):
     """Also where it is the last, of a run that was trained to its end."""
     spoil(short / "ckpt-21.npz")
@@ -44,26 +29,6 @@ def test_a_damaged_checkpoint_is_passed_over_and_made_good(short, unbroken, spoi
     assert ("ckpt-21.npz is damaged" in captured.err) == there and "resumed from step 14" in captured.out
     resume(short)
     check_equal(short, unbroken)
-
-
-def test_no_bit_of_a_checkpoint_can_be_another_unnoticed(tmp_path):
-    """One that is flipped anywhere, an end that is cut off anywhere: it is read as it was, or not at all."""
-    values = {"encoder/0/kernel": np.arange(6.0, dtype=np.float32).reshape(2, 3), "optimizer/0": np.int64(7)}
-    checkpoints.save({name: tf.Variable(value) for name, value in values.items()}, str(tmp_path), 1)
-    file = tmp_path / "ckpt-1.npz"
-    good = file.read_bytes()
-    damaged = [good[:length] for length in range(0, len(good), 7)]
-    damaged += [good[:place] + bytes([good[place] ^ 1 << bit]) + good[place + 1:]
-                for place in range(len(good)) for bit in range(8)]
-    refused, damaged = 0, random.Random(0).sample(damaged, 1000)
-    for content in damaged:
-        file.write_bytes(content)
-        try:
-            for name, value in checkpoints.read(file).items():
-                np.testing.assert_array_equal(value, values[name])
-        except ValueError:
-            refused += 1
-    assert refused > 0.7 * len(damaged)  # the others are in dates and the like
 
 
 def spoil(path, chance):
@@ -141,16 +106,12 @@ def test_weights_that_are_no_numbers_are_not_saved(tmp_path, monkeypatch, capsys
     assert checkpoints.steps(path) == [7]
 
 
-def mount(path, *options):
-    if subprocess.run(["mount", *options, str(path)], capture_output=True).returncode:
-        pytest.skip("cannot mount here: needs root")
-
-
 def test_full_disk(tmp_path, unbroken, capsys):
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount(disk, "-t", "tmpfs", "-o", "size=300k", "none")  # a checkpoint of tiny takes 90 kB
-    try:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=300k", "none", disk], capture_output=True).returncode:
+        pytest.skip("cannot mount here: needs root")
+    try:  # a checkpoint of tiny takes 90 kB
         path = train(disk / "store", **OF_TINY, max_step=40, code=1)
         one_line(capsys.readouterr().err, "No space left", path, "the same command resumes")
         assert load(path).step in (14, 21) and not list(path.glob("*.new"))
@@ -159,32 +120,3 @@ def test_full_disk(tmp_path, unbroken, capsys):
         check_equal(path, unbroken)
     finally:
         subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_read_only_folder(tmp_path, unbroken, monkeypatch, capsys):
-    """Over itself, then read-only: what is opened from then on."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounts = []
-    show = progress.Bar.show
-
-    def stop(bar, step, *terms):
-        show(bar, step, *terms)
-        if step == 21:
-            mount(disk, "--bind", str(disk))
-            mounts.append(disk)
-            subprocess.run(["mount", "-o", "remount,bind,ro", str(disk)], check=True)
-    monkeypatch.setattr(progress.Bar, "show", stop)
-    try:
-        path = train(disk / "store", **OF_TINY, max_step=40, code=1)
-        one_line(capsys.readouterr().err, "Read-only", path)
-        assert load(path).step == 14
-        for place in disk / "other", disk / path.name.removesuffix(f"_{TINY}"):
-            train(place, **OF_TINY, max_step=40, code=2)
-            one_line(capsys.readouterr().err, "--train_dir", "Read-only")
-    finally:
-        monkeypatch.undo()
-        for _ in mounts:
-            subprocess.run(["umount", str(disk)], check=True)
-    resume(path)
-    check_equal(path, unbroken)

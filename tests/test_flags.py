@@ -10,27 +10,19 @@ from training import flags as flag
 from training.folder import locate
 
 REFUSED = [
-    (["--mdl=conv"], "did you mean --model"), (["--max_steps=1"], "did you mean --max_step?"), (["--zzz"], "--help"),
-    (["--radius=1"], "--help"), (["--learning_rate=1"], "--help"), (["--Beta=1"], "did you mean --beta?"),
-    (["--hiden_size=3"], "did you mean --hidden_size?"), (["conv"], "conv"), (["--"], "--"),
-    (["--model=cnn"], "fully_connected"), (["--num_balls=0"], "from 1 to 6"), (["--num_balls=7"], "from 1 to 6"),
-    (["--num_balls=1.5"], "from 1 to 6"), (["--num_balls="], "from 1 to 6"), (["--beta=-1"], "from 0 on"),
-    (["--beta=nan"], "from 0 on"), (["--beta=inf"], "from 0 on"), (["--beta=1e300"], "from 0 on"),
-    (["--beta"], "--beta"), (["--beta_start=0"], "above 0"), (["--beta_start=none"], "above 0"),
-    (["--beta_steps=0"], "from 1 on"), (["--batch_size=0"], "from 1 to 1000000"),
-    (["--hidden_size=10000000000000000000"], "from 1 to 100000"), (["--threads=1000000000000"], "from 0 to 1000"),
-    (["--keep_prob=0"], "above 0"), (["--keep_prob=1.1"], "up to 1"), (["--lr=0"], "above 0"),
-    (["--max_step=-5"], "from 0 on"), (["--max_step=1e5"], "a whole number"), (["--friction=maybe"], "true"),
-    (["--seed=4294967296"], "to 2147483647"), (["--xla=maybe"], "auto"), (["--optimizer=sgd"], "adagrad"),
+    (["--mdl=conv"], "did you mean --model"), (["--zzz"], "--help"), (["--max_steps=1"], "did you mean --max_step?"),
+    (["conv"], "conv"), (["7", "--seed=3"], "unknown word 7: a flag has one value"), (["--beta"], "--beta"),
+    (["--model=cnn"], "fully_connected"), (["--num_balls=7"], "from 1 to 6"), (["--num_balls=1.5"], "from 1 to 6"),
+    (["--num_balls="], "from 1 to 6"), (["--beta=-1"], "from 0 on"), (["--beta=nan"], "from 0 on"),
+    (["--beta=inf"], "from 0 on"), (["--beta=1e300"], "from 0 on"), (["--beta_start=0"], "above 0"),
+    (["--hidden_size=10000000000000000000"], "from 1 to 100000"), (["--keep_prob=1.1"], "up to 1"),
+    (["--max_step=1e5"], "a whole number"), (["--friction=maybe"], "true"), (["--seed=4294967296"], "to 2147483647"),
     (["--data_set=shapes", "--num_balls=1"], "--num_balls belongs to --data_set=balls"),
-    (["--data_set=shapes", "--friction"], "--friction belongs to --data_set=balls"),
     (["--data_set=shapes", "--friction=false"], "shapes has no such flag"), (["--data_set=cars"], "shapes"),
     (["--train_dir=/proc/none/x"], "--train_dir"), (["--train_dir=/dev/null/x"], "--train_dir"),
     (["--train_dir="], "--train_dir"), (["--train_dir=a\nb"], "on one line"), (["--train_dir=\udcff"], "UTF-8"),
     (["--train_dir=" + 300 * "x"], "--train_dir"), (["--train_dir=s3://bucket/x"], "not a path on this machine"),
-    (["--init_from=gs://bucket/x"], "not a path on this machine"), (["--init_from=a\r"], "on one line"),
-    (["--init_from="], "--init_from"), (["--init_from=nowhere"], "no such folder"),
-    (["--init_from=/dev/null"], "--init_from"), (["7", "--seed=3"], "unknown word 7: a flag has one value"),
+    (["--init_from=nowhere"], "no such folder"), (["--init_from=/dev/null"], "--init_from"),
 ]
 
 
@@ -47,10 +39,9 @@ def test_bad_flags_are_refused_before_tensorflow_is_imported(tmp_path):
     """Which takes seconds; and the help is there."""
     for module in "tensorflow", "keras":
         (tmp_path / f"{module}.py").write_text(f"raise SystemExit('{module} was imported')")
-    for words in ["--bet=1"], [f"--init_from={tmp_path}"], ["--data_set=shapes", "--friction"]:
-        done = script("main.py", *words, f"--train_dir={tmp_path}/s", code=2, env={"PYTHONPATH": str(tmp_path)})
-        one_line(done.stderr, "main.py: ", "--")
-        assert not done.stdout
+    done = script("main.py", f"--init_from={tmp_path}", f"--train_dir={tmp_path}/s", code=2,
+                  env={"PYTHONPATH": str(tmp_path)})
+    one_line(done.stderr, "main.py: --init_from: ")
     text = " ".join(script("main.py", "--help", env={"PYTHONPATH": str(tmp_path)}).stdout.split())
     assert all(f"--{row.name} " in text for row in main.FLAGS)
     assert "5e-05 for fully_connected" in text and "default 100000" in text
@@ -136,12 +127,3 @@ def test_flags_that_change_nothing_warn(tmp_path, capsys):
     assert "--beta_steps=3 changes nothing" in text
     train(tmp_path / "u", model="tiny", batch_size=4, max_step=0, weight_init=0.5, beta_steps=3, beta_start=2)
     assert "changes nothing" not in capsys.readouterr().out
-
-
-def test_opencv_without_a_screens_libraries(tmp_path, monkeypatch, capsys):
-    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.delitem(sys.modules, "cv2", raising=False)
-    train(tmp_path / "s", code=2)
-    one_line(capsys.readouterr().err, "libGL.so.1", "libgl1")
-    assert not list(tmp_path.glob("s_*"))

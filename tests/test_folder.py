@@ -58,14 +58,14 @@ def test_restart_moves_the_old_run_aside(short, unbroken):
 
 
 FOREIGN = [
-    ("foreign.txt", "x", "no flags.json"), ("flags.json", "{", "cannot be read"), ("flags.json", "", "cannot be read"),
+    ("foreign.txt", "x", "no flags.json"), ("flags.json", "{", "cannot be read"),
     ("flags.json", "\udcff", "cannot be read"), ("flags.json", "[1]", "cannot be read"),
-    ("flags.json", "{}", "cannot be read"), ("flags.json", "[" * 100_000, "cannot be read"),
-    ("flags.json", {"seed": "x"}, "cannot be read"), ("flags.json", {"seed": float("inf")}, "cannot be read"),
-    ("flags.json", {"name": None}, "cannot be read"), ("flags.json", {"variant": 7}, "cannot be read"),
-    ("flags.json", {"data_set": "cars"}, "no data set cars"), ("flags.json", {"data": 3}, "cannot be read"),
+    ("flags.json", "[" * 100_000, "cannot be read"), ("flags.json", {"seed": "x"}, "--seed was x, now 0"),
+    ("flags.json", '{"name": "x", "seed": 0}', "cannot be read (variant, model,"),
+    ("flags.json", {"hidden_size": 3}, "--hidden_size was 3, now 2"),
+    ("flags.json", {"model": "cnn"}, "--model was cnn"), ("flags.json", {"data_set": "cars"}, "no data set cars"),
+    ("flags.json", {"data": 3}, "cannot be read"),
     ("flags.json", {"data": {"radius": 2}}, "radius was 2, now 1.2"),
-    ("flags.json", {"model": "cnn"}, "--model was cnn, now tiny"), ("flags.json", {"lr": [1]}, "--lr was [1]"),
     ("flags.json", {"lr": .5, "beta_steps": 8, "max_step": 5},
      "--beta_steps was 8, now 80000; --lr was 0.5, now 0.001. Give"),
 ]
@@ -88,23 +88,8 @@ def test_a_folder_that_is_not_ours_is_left_alone(tmp_path, short_once, capsys, f
     if loads:
         assert load(path).step == 21
         return
-    with pytest.raises(ValueError, match=path.name):
+    with pytest.raises(ValueError, match=f"{path.name}: (its? |architecture.py has no model cnn)"):
         load(path)
-
-
-def test_flags_that_were_touched(short):
-    flags = flags_of(short)
-    for key in folder.NEEDED + ("num_balls", "friction"):
-        (short / "flags.json").write_text(json.dumps({other: flags[other] for other in flags if other != key}))
-        with pytest.raises(ValueError, match=f"{short.name}: its flags.json cannot be read.*{key}"):
-            load(short)
-    for key, value in [("hidden_size", "x"), ("hidden_size", -1), ("hidden_size", 3), ("weight_init", "x"),
-                       ("model", "cnn"), ("model", "conv")]:
-        (short / "flags.json").write_text(json.dumps({**flags, key: value}))
-        with pytest.raises(ValueError, match=f"{short.name}: .*(no model|do not fit)"):
-            load(short)
-    (short / "flags.json").write_text(json.dumps({**flags, "name": "model_(*["}))
-    assert load(short).flags.name == "model_(*["
 
 
 def test_what_a_kill_leaves_is_taken_up_and_what_is_not_ours_is_kept(tmp_path, capsys):
@@ -112,10 +97,10 @@ def test_what_a_kill_leaves_is_taken_up_and_what_is_not_ours_is_kept(tmp_path, c
     path.mkdir()
     (path / "lock").write_text("12345\n")
     resume(path, max_step=1)  # an empty folder
-    for left in "flags.json.12345.new", "ckpt-8.npz.12345.new", "ideas.new", "ideas.2026.new":
+    for left in "flags.json.12345.new", "ckpt-8.npz.12345.new", "ideas.new":
         (path / left).write_text("{")
     resume(path, max_step=2)
-    assert {file.name for file in path.glob("*.new")} == {"ideas.new", "ideas.2026.new"}
+    assert {file.name for file in path.glob("*.new")} == {"ideas.new"}
     path = tmp_path / f"other_{TINY}"
     path.mkdir()
     (path / "ideas.new").write_text("mine")
@@ -172,12 +157,12 @@ def of_nobody(short):
             yield path
         finally:
             os.seteuid(os.getuid())
-            for file in path.parent, path, path / "flags.json":
+            for file in path.parent, path:
                 file.chmod(0o700)
 
 
 @pytest.mark.parametrize("what, rights", [
-    ("", 0o000), ("", 0o500), ("flags.json", 0o000), ("lock", 0o000), ("ckpt-21.npz", 0o000), ("../", 0o500)])
+    ("", 0o000), ("lock", 0o000), ("ckpt-21.npz", 0o000), ("../", 0o500)])
 def test_a_folder_without_permission(of_nobody, capsys, what, rights):
     (of_nobody / what).chmod(rights)
     resume(of_nobody.parent / "new" / "x" if what == "../" else of_nobody, code=2)
@@ -213,6 +198,10 @@ def test_weights_alone_are_not_trained_on_but_are_a_start(short, tmp_path, capsy
 
 def test_a_run_kept_with_its_numbers_alone_is_not_trained_again(short, capsys):
     for file in short.glob("ckpt-*"):
+        file.write_bytes(b"")
+    train(short.parent / "next", **OF_TINY, init_from=short, code=2)
+    assert f"--init_from: {short}: it has no whole checkpoint" in capsys.readouterr().err.splitlines()[-1]
+    for file in short.glob("ckpt-*"):
         file.unlink()
     (short / "numbers.json").write_text("{}")
     before = listing(short)
@@ -220,29 +209,21 @@ def test_a_run_kept_with_its_numbers_alone_is_not_trained_again(short, capsys):
     one_line(capsys.readouterr().err, "comes without weights")
     train(short.parent / "next", **OF_TINY, init_from=short, code=2)
     one_line(capsys.readouterr().err, f"--init_from: {short}: it comes without weights")
-    assert listing(short) == before
+    assert listing(short) == before and not list(short.parent.glob("next*"))
 
 
 def test_a_run_from_weights_resumes_as_any_other(short, tmp_path, monkeypatch, capsys):
-    """Given relative, absolute or through a symlink it is the same experiment; and the folder that it started from may
-    be gone by then."""
+    """Given relative or through a symlink it is the same experiment; and the folder that it started from may be gone
+    by then."""
     flags = {**OF_TINY, "init_from": short, "max_step": 20}
     unbroken = train(tmp_path / "unbroken", **flags)
     assert losses(unbroken)[0][1] < losses(short)[0][1] - 1
     monkeypatch.chdir(tmp_path)
     train(tmp_path / "broken", **{**flags, "init_from": short.name, "max_step": 7})
-    (tmp_path / "linked").mkdir()
-    (tmp_path / "linked" / short.name).symlink_to(short)
-    for init_from in short, f"linked/../linked/{short.name}/":
-        capsys.readouterr()
-        broken = train(tmp_path / "broken", **{**flags, "init_from": init_from, "max_step": 14})
-    assert "is trained: step 14" in capsys.readouterr().out
+    (tmp_path / "linked").symlink_to(tmp_path)
+    train(tmp_path / "broken", **{**flags, "init_from": f"linked/{short.name}/", "max_step": 14})
     shutil.move(short, tmp_path / "elsewhere")
-    assert same(unbroken, train(tmp_path / "broken", **{**flags, "init_from": f"./{short.name}/"}))
-    assert len(list(tmp_path.glob("broken*"))) == 1 and broken.exists()
-    train(tmp_path / "anew", **flags, code=2)
-    one_line(capsys.readouterr().err, "--init_from", "no such folder")
-    assert not list(tmp_path.glob("anew*"))
+    assert same(unbroken, train(tmp_path / "broken", **flags)) and len(list(tmp_path.glob("broken*"))) == 1
 
 
 @pytest.mark.parametrize("changed, says", [
@@ -254,28 +235,17 @@ def test_weights_that_do_not_fit_are_refused(short, tmp_path, capsys, changed, s
     assert not list(tmp_path.glob("next*"))
 
 
-def test_a_start_without_a_whole_checkpoint_is_refused(short, tmp_path, capsys):
-    for file in short.glob("ckpt-*"):
-        file.write_bytes(b"")
-    train(tmp_path / "next", **OF_TINY, max_step=3, init_from=short, code=2)
-    assert f"--init_from: {short}: it has no whole checkpoint" in capsys.readouterr().err.splitlines()[-1]
-    assert not list(tmp_path.glob("next*"))
-
-
 # Wherever it is, whatever it is called
 
-@pytest.mark.parametrize("prefix", ["a[b]*?/{c}/s", "x y/", "-x", ".hidden/[!a]", "ä/日本/'\"$(x)\\"])
-def test_any_name_of_a_folder(tmp_path, monkeypatch, unbroken, prefix):
-    """Given relative, as of the shell: it trains, resumes, is found and loads."""
+@pytest.mark.parametrize("prefix", ["a[b]*?/{c}/s", "x y/", "-x", "ä/日本/'\"$(x)\\"])
+def test_any_name_of_a_folder(tmp_path, monkeypatch, prefix):
+    """Given relative, as of the shell: it trains, is found and loads."""
     monkeypatch.chdir(tmp_path)
-    words = [f"--{key}={value}" for key, value in OF_TINY.items()]
-    for max_step in 20, 40:
-        call(main.main, f"--train_dir={prefix}", *words, f"--max_step={max_step}")
+    call(main.main, f"--train_dir={prefix}", *(f"--{key}={value}" for key, value in OF_TINY.items()), "--max_step=2")
     path = f"{prefix}{'' if prefix.endswith('/') else '_'}{TINY}"
     for place in prefix, path, os.path.dirname(path) or ".":
         found, = folder.find(place)
-        assert os.path.samefile(found, path) and load(found).step == 40
-    assert same(path, unbroken)
+        assert os.path.samefile(found, path) and load(found).step == 2
 
 
 def test_a_run_is_what_its_flags_say_wherever_it_is(short, tmp_path, unbroken):

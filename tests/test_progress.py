@@ -1,7 +1,6 @@
 """What a training shows on the screen: bars on a terminal, lines elsewhere, nothing on one that is gone."""
 import contextlib
 import fcntl
-import io
 import os
 import pty
 import re
@@ -9,7 +8,7 @@ import struct
 import termios
 
 import pytest
-from conftest import OF_TINY, check_equal, train
+from conftest import OF_TINY, train
 
 import main
 from training import progress
@@ -53,14 +52,3 @@ def test_bars_fit_80_columns_whatever_the_flags(words, monkeypatch, capsys):
         drawn = shown.bar.format_meter(**{**shown.bar.format_dict, "n": 1000, "elapsed": 40, "ncols": 80, "rate": None,
                                           "postfix": "34.5+9.8"})
     assert len(drawn) <= 80 and re.search(r" 1%\|.+\| 1:06:00 left, 25.00step/s, 34.5\+9.8$", drawn), drawn
-
-
-def test_a_screen_that_is_gone_ends_nothing(tmp_path, unbroken, monkeypatch):
-    class Gone(io.StringIO):
-        def write(self, text):
-            raise OSError(5, "Input/output error")
-        flush = write
-    with contextlib.redirect_stdout(Gone()):
-        path = train(tmp_path / "store", **OF_TINY, max_step=40)
-    check_equal(path, unbroken)
-    assert "trained, step 40" in (path / "log.txt").read_text()

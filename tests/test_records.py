@@ -5,12 +5,11 @@ import json
 import os
 from types import SimpleNamespace
 
-import cv2
-import matplotlib
 import numpy as np
 import pytest
 from conftest import OF_TINY, losses, resume, same, scalars, train
 from matplotlib.figure import Figure
+from PIL import Image
 
 import main
 from architecture import tf
@@ -47,6 +46,10 @@ def test_what_a_run_prints(run):
     assert f"trained, step 120: reconstruction {row[1]:.2f}, KL {row[2]:.2f} nats per image" in said.splitlines()[-1]
 
 
+def picture(file):
+    return np.asarray(Image.open(file).convert("L")) / 255
+
+
 def test_what_a_run_leaves(run):
     path = run[1]
     assert checkpoints.steps(path) == [120, 100, 75]
@@ -56,9 +59,10 @@ def test_what_a_run_leaves(run):
     assert kept["name"] == "model_tiny_num_balls_1_beta_0.5_batch_size_8" and kept["variant"] == {"batch_size": 8}
     assert kept["data"]["radius"] == 1.2 and kept["data"]["resolution"] == 32
     for name in "real_balls", "generated_balls":
-        assert cv2.imread(f"{path}/{name}.jpg", cv2.IMREAD_GRAYSCALE).shape == (32, 32)
-    assert cv2.imread(f"{path}/real_balls.jpg").max() > 200
-    assert cv2.imread(f"{path}/stddev.png").std() > 5
+        assert picture(path / f"{name}.jpg").shape == (32, 32)
+    assert picture(path / "real_balls.jpg").max() > 0.8
+    assert picture(path / "stddev.png").std() > 0.02
+    assert (path / "losses.csv").read_text().startswith("step,reconstruction,kl,seconds,beta\n")
     lines = [line.split(",") for line in (path / "stddev.csv").read_text().splitlines()]
     assert [line[0] for line in lines] == ["step", "60", "120"] and lines[0][1:] == ["1", "2"]
     assert all(len(line) == 3 and line[1:] == sorted(line[1:], key=float) for line in lines[1:])
@@ -85,8 +89,8 @@ def test_a_report_of_a_model_that_is_known(tmp_path):
     assert header == "step,1,2,3" and list(map(float, row.split(","))) == pytest.approx(
         [5, share, 2 * share, 3 * share], rel=1e-4)
     first = Balls().render(Balls().simulate([(4, Purpose.REPORT, 0)], 1)[0, 0]).numpy()
-    assert np.abs(cv2.imread(f"{tmp_path}/real_balls.jpg", 0) / 255 - first[..., 0]).mean() < 0.02
-    assert np.abs(cv2.imread(f"{tmp_path}/generated_balls.jpg", 0) / 255 - 0.75).max() < 0.02
+    assert np.abs(picture(tmp_path / "real_balls.jpg") - first[..., 0]).mean() < 0.02
+    assert np.abs(picture(tmp_path / "generated_balls.jpg") - 0.75).max() < 0.02
 
 
 def test_tensorboard_shows_the_same_curve_as_the_table(run):
@@ -113,26 +117,17 @@ def test_a_collapsed_model_is_told_in_the_last_line(tmp_path, monkeypatch, capsy
 
 
 @pytest.mark.parametrize("content, steps, dropped", [
-    (None, [], 0), ("", [], 0), ("step\n", [], 0), ("1,2,3,4,5\n6,7,8,9,10\n", [6], 0),
-    ("HEAD1,2,3,4,5\n\n\n2,2,3,4,5\n", [1, 2], 2), ("HEAD1,2,3,4,5\n2,3", [1], 0),
-    ("HEAD1,2,3,4,5\n2,3,4,5,6", [1], 0), ("HEAD1,2,3,4,5\n\0\0\0\0\n7,8,9,9,9\n", [1, 7], 1),
-    ("HEAD1;2;3;4;5\n2;2;3;4;5\n", [], 2), ("HEAD1,2,3\n2,2,3,4,5\n3,3,3,3,3,3\n", [2], 2),
-    ("HEAD1,2,3,4,\udce9\n2,2,3,4,5\n", [2], 1), ("HEAD1,2,3,4,5\r\n2,2,3,4,5\r\n", [1, 2], 0),
-    ("HEAD1,nan,3,4,5\n2,inf,3,4,5\n3,1e999,3,4,5\n4,x,3,4,5\n", [], 4),
-    ("HEAD5,2,3,4,5\n5,2,3,4,5\n4,2,3,4,5\n6.5,2,3,4,5\n-7,2,3,4,5\n8,2,3,4,5\n", [5, 8], 4),
-    ("HEAD1e300,2,3,4,5\n", [int(1e300)], 0), (bytes(range(256)).decode("latin1") * 3, [], 2),
-])
+    (None, [], 0), ("", [], 0), ("HEAD1,2,3,4,5\n\n\n2,2,3,4,5\n", [1, 2], 2), ("HEAD1,2,3,4,5\n2,3,4,5,6", [1], 0),
+    ("HEAD1,2,3,4,5\n\0\0\0\0\n7,8,9,9,9\n", [1, 7], 1), ("HEAD1;2;3;4;5\n2;2;3;4;5\n", [], 2),
+    ("HEAD1,2,3\n2,2,3,4,5\n3,3,3,3,3,3\n", [2], 2), ("HEAD1,2,3,4,\udce9\n2,2,3,4,5\r\n", [2], 1),
+    ("HEAD1,nan,3,4,5\n2,inf,3,4,5\n", [], 2), ("HEAD1e300,2,3,4,5\n", [int(1e300)], 0),
+    ("HEAD5,2,3,4,5\n5,2,3,4,5\n4,2,3,4,5\n6.5,2,3,4,5\n-7,2,3,4,5\n8,2,3,4,5\n", [5, 8], 4)])
 def test_rows_that_make_no_sense_are_dropped_and_counted(tmp_path, content, steps, dropped):
     if content is not None:
         content = content.replace("HEAD", ",".join(tables.LOSSES) + "\n")
         (tmp_path / "losses.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
     rows, count = tables.read(tmp_path / "losses.csv")
     assert [row[0] for row in rows] == steps and count == dropped and tables.read_losses(tmp_path) == rows
-    assert tables.last_step(tmp_path) == (steps[-1] if steps else 0)
-
-
-def rows_of(path, file):
-    return [int(line.split(",")[0]) for line in (path / file).read_text().splitlines()[1:]]
 
 
 def test_tables_that_were_touched_are_cut_back_to_the_step_that_is_resumed_from(tiny, tmp_path, capsys):
@@ -179,14 +174,3 @@ def test_a_plot_never_ends_a_training(short, unbroken, monkeypatch, capsys):
     told = f"{short}/stddev.png was not drawn: latex could not be found"
     assert told in capsys.readouterr().out.splitlines() and told in (short / "log.txt").read_text().splitlines()
     assert same(short, unbroken)
-
-
-def test_a_users_matplotlib_changes_no_plot(run, tmp_path):
-    """Nor does the training change the user's."""
-    users = {"savefig.bbox": "tight", "text.usetex": True, "font.size": 30, "figure.dpi": 50, "lines.linewidth": 9,
-             "axes.prop_cycle": matplotlib.cycler(color=["r"]), "savefig.transparent": True, "axes.facecolor": "black"}
-    with matplotlib.rc_context(users):
-        path = train(tmp_path / "store", **OF_RUN)
-        assert matplotlib.rcParams["text.usetex"] and matplotlib.rcParams["font.size"] == 30
-    assert (path / "stddev.png").read_bytes() == (run[1] / "stddev.png").read_bytes()
-    assert (path / "stddev.csv").read_bytes() == (run[1] / "stddev.csv").read_bytes()

@@ -40,8 +40,10 @@ def test_committed_runs_are_as_a_run_is_today():
 
 def test_the_sweep_is_committed():
     names = {folder.read_flags(path).name for path in PATHS}
-    assert len(names) == len(PATHS) and set(sweep.names(main.FLAGS)) <= names
-    assert {name for name in sweep.names(main.FLAGS) if "conv" in name} <= set(WITH_WEIGHTS)
+    of_2016 = {flags.name(flags.parse(None, main.FLAGS, sweep.words_of(experiment)), main.FLAGS)
+               for experiment in sweep.product(sweep.SWEEPS["balls"])}
+    assert len(names) == len(PATHS) and of_2016 <= names
+    assert {name for name in of_2016 if "conv" in name} <= set(WITH_WEIGHTS)
 
 
 @pytest.mark.parametrize("name", [name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.long)

@@ -3,7 +3,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, arrays, losses, same, train
+from conftest import arrays, losses, same, train
 
 import architecture
 import main
@@ -13,7 +13,7 @@ from architecture import tf
 from ball_generator import Balls
 from training import batches, checkpoints, device
 from training.data_sets import data_set_of
-from training.seeds import Evaluation, Purpose, graph_seed
+from training.seeds import Purpose
 
 
 def parse(*words):
@@ -36,12 +36,6 @@ def test_states_are_those_of_their_steps(words, data):
                 assert step // every == (step + count - 1) // every
             step += count
         assert step == 1100
-
-
-def test_no_two_purposes_share_a_seed():
-    """Else a training would be measured on what it has seen, or sample with the numbers that it drops units by."""
-    assert len({graph_seed(seed, purpose) for seed in (0, 1, 2) for purpose in Purpose}) == 3 * len(Purpose)
-    assert all(member.seed[1] == Purpose.EVALUATION != Purpose.TRAJECTORY and member >= 100 for member in Evaluation)
 
 
 def adam(state, gradient, step, lr):
@@ -95,17 +89,6 @@ def test_training_takes_the_optimizers_steps_on_the_summed_loss(words, optimizer
         np.testing.assert_allclose(variable.numpy(), value, rtol=1e-4, atol=2e-5)
 
 
-def test_beta_falls_linearly_and_then_stays():
-    flags = parse("--beta=0.1", "--beta_start=20", "--beta_steps=1000")
-    for step in 0, 1, 250, 999, 1000, 1001, 70000:
-        expected = 20 - (20 - 0.1) * min(step, 1000) / 1000
-        assert float(main.beta_at(flags, step)) == pytest.approx(expected, rel=1e-5)
-        assert float(main.beta_at(flags, tf.constant(step, tf.int64))) == pytest.approx(expected, rel=1e-5)
-    assert float(main.beta_at(parse("--beta=2", "--beta_start=0.5", "--beta_steps=2"), 1)) == pytest.approx(1.25)
-    assert float(main.beta_at(parse("--beta=0", "--beta_start=2", "--beta_steps=2"), 5)) == 0
-    assert main.beta_at(parse("--beta=0.5"), 3) == 0.5
-
-
 @pytest.mark.usefixtures("tiny")
 class TestOfTiny:
     """Where any model will do."""
@@ -146,23 +129,6 @@ class TestOfTiny:
         assert resumed.name == "resumed_model_tiny_num_balls_1_beta_0.5_beta_start_8.0_beta_steps_20_batch_size_4"
         assert same(unbroken, resumed)
         assert [row[-1] for row in losses(resumed)] == pytest.approx([6.125, 4.25, 2.375, 0.5, 0.5], rel=1e-5)
-
-    def test_shapes_train_and_resume_bit_equal(self, tmp_path):
-        flags = {**OF_TINY, "data_set": "shapes", "optimizer": "adagrad", "lr": 0.01}
-        unbroken = train(tmp_path / "unbroken", **flags, max_step=60)
-        train(tmp_path / "broken", **flags, max_step=23)
-        assert same(unbroken, train(tmp_path / "broken", **flags, max_step=60))
-        rows = losses(unbroken)
-        assert rows[-1][1] < 4096 * np.log(2) / 2 < rows[0][1]
-        assert load(unbroken).data.key == "shapes" and load(unbroken).sample(2).shape == (2, 64, 64)
-
-    def test_zero_steps_make_an_untrained_model(self, tmp_path, capsys):
-        path = train(tmp_path / "store", model="tiny", max_step=0, batch_size=4)
-        assert "no step taken" in capsys.readouterr().out.splitlines()[-1]
-        vae = load(path)
-        assert vae.step == 0
-        for variable, fresh in zip(vae.model.variables, vae.untrained().model.variables, strict=True):
-            np.testing.assert_array_equal(variable.numpy(), fresh.numpy())
 
     def test_xla_trains_the_same(self, tmp_path):
         found = {xla: train(tmp_path / xla, model="tiny", batch_size=8, max_step=50, xla=xla)

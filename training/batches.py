@@ -16,7 +16,7 @@ def simulations(flags, data, step):
     """States of the steps from `step` to max_step, [up to STEPS_PER_SIMULATION, batch, *state_shape] at a time; the
     next ones are made while these are trained on."""
     def simulate(first):
-        seeds = [(flags.seed, int(Purpose.TRAJECTORY), i)
+        seeds = [(flags.seed, Purpose.TRAJECTORY, i)
                  for i in range(first, min(first + STEPS_PER_SIMULATION, flags.max_step))]
         return data.simulate(seeds, flags.batch_size)
 

@@ -24,7 +24,7 @@ def new_model(flags, data):
         raise ValueError(f"architecture.py has no model {flags.model}")
     try:
         return architecture.BetaVAE(flags.model, data.image_shape, flags.hidden_size, flags.weight_init,
-                                    (flags.seed, int(Purpose.WEIGHTS), 0))
+                                    (flags.seed, Purpose.WEIGHTS, 0))
     except (TypeError, ValueError) as error:
         raise ValueError(f"its flags make no model ({first_line(error)})") from None
 

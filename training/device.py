@@ -3,9 +3,9 @@
     name, xla = device.set_up(flags)
 """
 import contextlib
+import itertools
 import math
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -17,36 +17,15 @@ from training.process import refuse
 
 def cores():
     """How many CPU cores this process may use: those it is bound to, and no more than a container's quota allows."""
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(count, quota())))
+    return max(1, math.ceil(min(len(os.sched_getaffinity(0)), quota())))
 
 
-def quota(root="/sys/fs/cgroup", own="/proc/self/cgroup"):
-    """The CPUs that the process's control groups allow, of either version; infinite without a limit."""
-    least = math.inf
-    with contextlib.suppress(OSError):
-        groups = re.findall(r"^\d+:([^:]*):(.*)$", open(own).read(), re.MULTILINE)
-        for controllers, group in groups:
-            folders = [root] if not controllers else [os.path.join(root, controllers), os.path.join(root, "cpu")]
-            if controllers and "cpu" not in controllers.split(","):
-                continue
-            for folder in folders:
-                parts = [part for part in group.split("/") if part]
-                for depth in range(len(parts) + 1):  # a limit of any group above counts, too
-                    least = min(least, _limit(os.path.join(folder, *parts[:depth])))
-    return least
-
-
-def _limit(group):
-    """The CPUs that one control group allows."""
-    with contextlib.suppress(OSError, ValueError, ZeroDivisionError):
-        file = os.path.join(group, "cpu.max")
-        if os.path.exists(file):
-            limit, period = open(file).read().split()
-        else:
-            limit, period = (open(os.path.join(group, f"cpu.cfs_{name}_us")).read() for name in ("quota", "period"))
-        if limit != "max" and int(limit) > 0:
-            return int(limit) / int(period)
+def quota(root="/sys/fs/cgroup"):
+    """The CPUs that a container may use, as its control group says, of version 2 or 1; infinite without a limit."""
+    for files in ["cpu.max"], ["cpu/cpu.cfs_quota_us", "cpu/cpu.cfs_period_us"]:
+        with contextlib.suppress(OSError, ValueError):  # there is none; it is "max"
+            limit, period = (int(word) for file in files for word in open(os.path.join(root, file)).read().split())
+            return limit / period if limit > 0 else math.inf
     return math.inf
 
 
@@ -57,17 +36,11 @@ def visible_gpus():
         return []
     found = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True).stdout
     count = sum(line.startswith("GPU ") for line in found.splitlines())
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is None:
-        return [str(i) for i in range(count)]
-    visible = []
-    for entry in (word.strip() for word in chosen.split(",")):
-        if not entry.startswith(("GPU-", "MIG-")) and not (entry.isdecimal() and int(entry) < count):
-            break
-        entry = str(int(entry)) if entry.isdecimal() else entry
-        if entry not in visible:
-            visible.append(entry)
-    return visible if count else []
+    every = list(map(str, range(count)))
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(every))
+    devices = itertools.takewhile(lambda entry: entry in every or entry.startswith(("GPU-", "MIG-")),
+                                  map(str.strip, chosen.split(",")))
+    return list(dict.fromkeys(devices)) if count else []
 
 
 def set_up(flags=None):
@@ -126,24 +99,6 @@ def quiet():
         finally:
             os.dup2(stderr, 2)
             os.close(stderr)
-
-
-def import_cv2():
-    """OpenCV. Raises ImportError, with a hint, where it does not load, as on a machine without a screen's libraries."""
-    try:
-        import cv2
-    except ImportError as error:
-        raise ImportError(f"OpenCV does not load: {error}. Debian and Ubuntu: apt install libgl1 libglib2.0-0; or use "
-                          "opencv-python-headless") from None
-    return cv2
-
-
-def check_cv2():
-    """Refuse to start what could not write its images in the end."""
-    try:
-        import_cv2()
-    except ImportError as error:
-        refuse(str(error))
 
 
 if __name__ == "__main__":  # whether TensorFlow finds the GPUs that nvidia-smi finds

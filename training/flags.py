@@ -108,12 +108,12 @@ def parser_of(description, table):
             kinds.update(nargs="?", const=True)
         if row.many:
             kinds.update(action="append")
-        text = row.help.replace("%", "%%") + f"; default {said(row.default)}"
+        text = row.help.replace("%", "%%") + f"; default {in_words(row.default)}"
         groups[row.experiment].add_argument("--" + row.name, help=text, **kinds)
     return parser
 
 
-def said(default):
+def in_words(default):
     """A default in words."""
     if isinstance(default, dict):
         return ", ".join(f"{value} for {model}" for model, value in default.items())
@@ -125,7 +125,7 @@ def said(default):
 def parse(description, table, words=None):
     """The flags of a command line (None: this process's), defaults filled in. Unknown, shortened and mistyped flags,
     and those of another data set, are refused with exit code 2."""
-    return filled(parse_known(parser_of(description, table), table, words), table)
+    return filled(parse_known(description, table, words), table)
 
 
 def filled(flags, table):
@@ -140,9 +140,10 @@ def filled(flags, table):
     return flags
 
 
-def parse_known(parser, table, words):
-    """A parser's flags; unknown ones are refused, with a guess where one is near."""
-    flags, unknown = parser.parse_known_args(words)
+def parse_known(description, table, words):
+    """The flags of a command line, None for those not given; unknown ones are refused, with a guess where one is
+    near."""
+    flags, unknown = parser_of(description, table).parse_known_args(words)
     for word in unknown:
         if not word.startswith("-"):
             refuse(f"unknown word {word}: a flag has one value")
@@ -151,7 +152,7 @@ def parse_known(parser, table, words):
     return flags
 
 
-def changed(flags, table):
+def not_default(flags, table):
     """The rows of the flags of the experiment that are not at their defaults."""
     return [row for row in table if row.experiment and getattr(flags, row.name) not in (
         None, row.default_of(flags.model))]
@@ -161,21 +162,21 @@ def name(flags, table):
     """A run's name: 2016's flags, and every other flag of the experiment that is not at its default, in the order of
     the table. Of a path, its last part; letters, digits and .+- stay, other characters become _. The middle of a name
     that would be too long for a file is replaced by a number that is its own."""
-    other, parts = changed(flags, table), []
+    others, parts = not_default(flags, table), []
     for row in table:
         value = getattr(flags, row.name)
-        if row in other or row.named and value is not None:
+        if row in others or row.named and value is not None:
             word = re.sub(r"[^\w.+-]", "_", os.path.basename(str(value).rstrip("/")))
             parts.append(row.name if value is True else f"{row.name}_{word}")
-    whole = "_".join(parts)
-    if len(whole.encode()) <= LONGEST:
-        return whole
-    return whole.encode()[:LONGEST - 9].decode(errors="ignore") + "_" + hashlib.sha256(whole.encode()).hexdigest()[:8]
+    text = "_".join(parts)
+    if len(text.encode()) <= LONGEST:
+        return text
+    return text.encode()[:LONGEST - 9].decode(errors="ignore") + "_" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def variant(flags, table):
     """How an experiment differs from one of its model, data set, beta and seed with all else at its default."""
-    return {row.name: getattr(flags, row.name) for row in changed(flags, table)
+    return {row.name: getattr(flags, row.name) for row in not_default(flags, table)
             if not row.named and not row.data_sets and row.name not in ("data_set", "seed")}
 
 

@@ -6,11 +6,13 @@ whatever the folder is called and wherever it is.
     find(places)                              the folders there are
 """
 import contextlib
+import fcntl
 import glob
 import json
 import os
 import platform
 import re
+import tempfile
 from types import SimpleNamespace
 
 from training.data_sets import DATA_SETS, data_set_of
@@ -18,16 +20,9 @@ from training.flags import differences, name, variant
 from training.process import refuse
 from training.progress import say
 
-try:
-    import fcntl
-except ImportError:  # no Unix: then nothing keeps two processes out of one folder
-    fcntl = None
-
-OF_THE_CALL = "train_dir", "restart"  # flags that are not kept: they say where, and are no part of the run
 NEEDED = "name", "variant", "model", "data_set", "beta", "hidden_size", "weight_init", "seed", "data"  # to load a run
 NUMBERS = "numbers.json"  # what was measured of a run, which may be kept without its weights
-WITHOUT_WEIGHTS = "comes without weights, with its numbers only"
-LEFT_BY_A_KILL = r"(flags\.json|losses\.csv|stddev\.csv|numbers\.json|ckpt-\d+\.npz)\.\d+\.new"
+LEFT_BY_A_KILL = r".+\.\d+\.new"  # of `replacing`
 
 
 @contextlib.contextmanager
@@ -53,7 +48,8 @@ def write_whole(path, text):
 
 def write_flags(path, flags, table):
     """Write a run's flags.json: its name, its flags, how it differs from the defaults, the constants of its data."""
-    kept = {key: value for key, value in vars(flags).items() if key not in OF_THE_CALL and value is not None}
+    kept = {key: value for key, value in vars(flags).items() if key not in ("train_dir", "restart")
+            and value is not None}
     kept = {"name": name(flags, table), **kept, "variant": variant(flags, table),
             "data": data_set_of(flags).constants()}
     write_whole(os.path.join(path, "flags.json"), json.dumps(kept, indent=2) + "\n")
@@ -72,30 +68,28 @@ def read_flags(path):
             raise ValueError(f"{', '.join(missing)} not found")
         if flags.data_set not in DATA_SETS:
             raise ValueError(f"there is no data set {flags.data_set}")
-        int(flags.seed), float(flags.beta), dict(flags.variant), os.fspath(flags.name)
         was, now = dict(flags.data), data_set_of(flags).constants()
     except FileNotFoundError:
         raise ValueError("it has no flags.json") from None
-    except (ValueError, TypeError, AttributeError, OverflowError, OSError, RecursionError) as error:
+    except Exception as error:  # one of many kinds, by what was done to the file
         raise ValueError(f"its flags.json cannot be read ({error})") from None
-    changed = [f"{key} was {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]]
-    if changed:
-        raise ValueError(f"its images are not those of today's {flags.data_set}: {'; '.join(changed)}")
+    other = [f"{key} was {was.get(key)}, now {now[key]}" for key in now if was.get(key) != now[key]]
+    if other:
+        raise ValueError(f"its images are not those of today's {flags.data_set}: {'; '.join(other)}")
     return flags
 
 
 def why_not_loaded(path):
     """Why a run without a whole checkpoint has none, in words."""
-    return f"it {WITHOUT_WEIGHTS}" if os.path.exists(os.path.join(path, NUMBERS)) else "it has no whole checkpoint"
+    kept = os.path.exists(os.path.join(path, NUMBERS))
+    return "it comes without weights, with its numbers only" if kept else "it has no whole checkpoint"
 
 
 def check_writable(path, flag="--figures"):
     """Make a folder for results, or refuse one that cannot be written. flag: what names it."""
     try:
         os.makedirs(path, exist_ok=True)
-        probe = os.path.join(path, f".probe-{os.getpid()}")
-        with open(probe, "w"):
-            os.remove(probe)
+        tempfile.TemporaryFile(dir=path).close()
     except OSError as error:
         refuse(f"{flag}: {path} cannot be written: {error.strerror}")
 
@@ -118,27 +112,27 @@ def is_run(path):
     return os.path.isfile(os.path.join(path, "flags.json"))
 
 
-def check(path, flags, table):
-    """Refuse (exit code 2) a folder that is not a run's, or that holds another experiment. Changes nothing."""
+def checked(path, flags, table):
+    """Whether there is a run of these flags; what is none, or holds another experiment, is refused (exit code 2).
+    Changes nothing. Raises OSError where it cannot be read."""
     try:
-        if os.path.lexists(path) and (not os.path.isdir(path) or set(os.listdir(path)) - {"lock"}):
-            changed = differences(vars(read_flags(path)), flags, table)
-            if changed:
-                refuse(f"{path} holds another experiment: {'; '.join(changed)}. Give the old values, another "
-                       "--train_dir, or --restart to move the old run aside")
+        if not os.path.lexists(path) or os.path.isdir(path) and not set(os.listdir(path)) - {"lock"}:
+            return False
+        other = differences(vars(read_flags(path)), flags, table)
+        if other:
+            refuse(f"{path} holds another experiment: {'; '.join(other)}. Give the old values, another --train_dir, or "
+                   "--restart to move the old run aside")
+        return True
     except ValueError as error:
         refuse(f"{path} is in the way: {error}. Give another --train_dir, or --restart to move it aside")
-    except OSError as error:
-        refuse(f"--train_dir: {error.filename or path} cannot be read: {error.strerror}")
 
 
 @contextlib.contextmanager
 def claimed(flags, table):
     """A run's folder, made or taken up, for this process alone while it lasts; with --restart, the one that is there is
-    moved aside. Refuses what `check` does, and a folder that cannot be written or that another process trains in."""
+    moved aside. Refuses one that cannot be written or that another process trains in; what is in it is not looked at
+    (see `checked`)."""
     path = locate(flags, table)
-    if not flags.restart:
-        check(path, flags, table)
     try:
         os.makedirs(path, exist_ok=True)
         lock = _locked(path)
@@ -164,8 +158,7 @@ def _locked(path):
     """A file that is locked for this process; the system lifts the lock when the process ends, however it ends."""
     file = open(os.path.join(path, "lock"), "a+")  # open, and so locked, as long as it is kept
     try:
-        if fcntl:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         file.seek(0)
         refuse(f"{path} is being trained in by process {file.read().strip()}")

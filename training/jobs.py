@@ -3,6 +3,7 @@
     train(trainings, at_a_time, gpus, stopped)
     failed = [training.failure(stopped) for training in trainings]
 """
+import contextlib
 import logging
 import math
 import os
@@ -25,16 +26,13 @@ class Training:
     def __init__(self, flags, name, path, command):
         self.flags, self.name, self.path, self.command = flags, name, path, command
         self.child = self.code = self.bar = None
-        self.aside = folder_of(path) if flags.restart else None  # a run that its training is to move aside
-        self.said = deque(maxlen=1)  # its last line on stderr
+        self.error = ""  # its last line on stderr
 
     def read(self):
         rows = []
-        try:
-            if not self.aside or self.aside != folder_of(self.path):
+        if self.child or not self.flags.restart:  # else the run that is there is yet to be moved aside
+            with contextlib.suppress(OSError):  # which the training itself tells
                 rows = tables.read_losses(self.path)
-        except OSError:  # which the training itself tells
-            pass
         self.step, self.reconstruction, self.kl, self.seconds = rows[-1][:4] if rows else (0, 0, 0, 0)
 
     def start(self, slot, gpus):
@@ -43,12 +41,8 @@ class Training:
         env = {**os.environ, "RUN_SWEEP": f"{os.getpid()} {level}"}
         if gpus:
             env["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
-        try:
-            self.child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                          stderr=subprocess.PIPE, text=True, errors="replace")
-        except OSError as error:
-            self.code, self.said = 1, [f"it could not be started: {error.strerror}"]
-            return
+        self.child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                      stderr=subprocess.PIPE, text=True, errors="replace")
         self.bar = progress.Bar(self.flags, self.step, line=1 + slot)
         self.listeners = [threading.Thread(target=self.listen, args=pair) for pair in (
             (self.child.stdout, sys.stdout), (self.child.stderr, sys.stderr))]
@@ -60,7 +54,7 @@ class Training:
         for line in stream:
             progress.say(line.rstrip("\n"), screen)
             if screen is sys.stderr and line.strip():
-                self.said.append(line.strip())
+                self.error = line.strip()
 
     def runs(self):
         """Whether it still does."""
@@ -76,17 +70,12 @@ class Training:
         """What went wrong, in a line; None where nothing did, or where one of the signals in stopped ended it."""
         if self.code in (None, 0) or any(self.code in (-number, 128 + number) for number in stopped):
             return None
-        why = "".join(self.said)
+        why = self.error
         if self.code == -signal.SIGKILL:
             why = "killed, perhaps for want of memory"
         elif self.code < 0:
             why = signal.strsignal(-self.code)
         return f"{self.name} failed, exit code {self.code}" + f": {why}" * bool(why)
-
-
-def folder_of(path):
-    """What tells a folder from another that has its name later; None where there is none."""
-    return os.stat(path).st_ino if os.path.exists(path) else None
 
 
 def progress_of(trainings, at_a_time):

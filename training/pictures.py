@@ -4,8 +4,7 @@
     write(path, visible(image, data.image_shape))
 """
 import numpy as np
-
-from training import device
+from PIL import Image
 
 
 def visible(images, image_shape):
@@ -18,6 +17,4 @@ def visible(images, image_shape):
 
 def write(path, image):
     """Write an image from 0 to 1, grey or in colour, as what the path's ending says. Raises OSError."""
-    pixels = np.uint8(np.round(image * 255))
-    if not device.import_cv2().imwrite(path, pixels if pixels.ndim == 2 else pixels[..., ::-1]):  # its order is BGR
-        raise OSError(f"{path} cannot be written")
+    Image.fromarray(np.uint8(np.round(image * 255))).save(path, quality=95)

@@ -3,7 +3,7 @@
     if __name__ == "__main__":
         sys.exit(process.run(main))
 
-Importing this module changes nothing; `run` leaves the process as it found it.
+Importing this module changes nothing.
 """
 import atexit
 import contextlib
@@ -42,8 +42,7 @@ def resumes(flags):
 def run(main):
     """Call a script's main and return its exit code. Ctrl-C is a stop, not an error. Where nobody reads what it
     printed, as after `| head -1`, or the disk that it went to is full, that changes no exit code."""
-    environment, thresholds = dict(os.environ), gc.get_threshold()
-    os.environ.update({**TENSORFLOW, **environment})
+    os.environ.update({**TENSORFLOW, **os.environ})
     gc.set_threshold(10_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
     atexit.register(gc.freeze)  # at its end no collection looks at the 300,000 objects of TensorFlow
     with handlers({signal.SIGTERM: lambda number, frame: sys.exit(128 + number)}):  # what is half-written is removed
@@ -57,10 +56,6 @@ def run(main):
             code = 128 + signal.SIGINT
         except BrokenPipeError:
             code = 128 + signal.SIGPIPE
-        finally:
-            gc.set_threshold(*thresholds)
-            for name in TENSORFLOW.keys() - environment.keys():
-                os.environ.pop(name, None)
     try:
         sys.stdout.flush()
     except OSError:
@@ -87,9 +82,10 @@ def stops():
     """Collect the signals that ask for a stop, in the order in which they come, instead of being ended by them. A
     SIGHUP that is ignored, as under nohup, stays so."""
     stopped = []
-    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1", "SIGHUP") if hasattr(signal, name)]
-    with handlers({number: lambda number, frame: stopped.append(number) for number in numbers
-                   if signal.getsignal(number) != signal.SIG_IGN or number in (signal.SIGINT, signal.SIGTERM)}):
+    numbers = {signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP}
+    if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+        numbers.remove(signal.SIGHUP)
+    with handlers({number: lambda number, frame: stopped.append(number) for number in numbers}):
         yield stopped
 
 
@@ -100,12 +96,11 @@ def parent_sweep():
 
 
 def end_with_sweep():
-    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends; where that can be."""
+    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends."""
     if parent_sweep():
-        with contextlib.suppress(OSError, AttributeError):
-            ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of Linux
-            if os.getppid() != parent_sweep()[0]:  # it has ended already
-                os.kill(os.getpid(), signal.SIGTERM)
+        ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of Linux
+        if os.getppid() != parent_sweep()[0]:  # it has ended already
+            os.kill(os.getpid(), signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -12,7 +12,6 @@ import time
 from tqdm import tqdm
 
 from training.data_sets import data_set_of
-from training.process import parent_sweep
 
 FORMAT = "{desc} {percentage:3.0f}%|{bar}| {remaining} left, {rate_noinv_fmt}{postfix}"
 LABEL = 36  # columns at most, so that the numbers fit 80
@@ -25,12 +24,6 @@ def on_terminal():
         return sys.stdout.isatty() and os.get_terminal_size(sys.stdout.fileno()).columns > 0
     except (OSError, ValueError):  # closed, or no file at all, as a notebook's
         return False
-
-
-def screen_level():
-    """The level from which a run's messages go to the screen: of a sweep that shows bars, only warnings do."""
-    _, level = parent_sweep() or (None, logging.INFO)
-    return level
 
 
 def say(text, stream=None):

@@ -32,8 +32,9 @@ class ToScreen(logging.Handler):
 def logged(path):
     """While it lasts, `log` writes to log.txt all there is, and to the screen what is of its level."""
     to_file = logging.FileHandler(os.path.join(path, "log.txt"), delay=True, encoding="utf-8")
+    _, level = process.parent_sweep() or (None, logging.INFO)  # a sweep that shows bars shows only warnings beside them
     before = log.handlers, log.propagate, log.level
-    log.handlers, log.propagate = [ToScreen(progress.screen_level()), to_file], False
+    log.handlers, log.propagate = [ToScreen(level), to_file], False
     log.setLevel(logging.DEBUG)
     for handler in log.handlers:
         handler.handleError = lambda record: None  # a full disk: it is on the screen already
@@ -84,7 +85,7 @@ class Records:
 
     def report(self, step, model, data, flags):
         """The first image of a trajectory, its reconstruction, and one more line of sorted average stddevs."""
-        seed = flags.seed, int(Purpose.REPORT), 0  # the same trajectory at every report
+        seed = flags.seed, Purpose.REPORT, 0  # the same trajectory at every report
         image = data.render(data.simulate([seed], 1)[0])
         generated = tf.sigmoid(model.decode(model.encode(image)[0]))
         for file, pixels in (f"real_{flags.data_set}.jpg", image), (f"generated_{flags.data_set}.jpg", generated):

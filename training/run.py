@@ -13,7 +13,7 @@ import numpy as np
 from architecture import MODELS, keras, tf
 from training import checkpoints, folder, process, tables
 from training.data_sets import data_set_of
-from training.flags import changed, name
+from training.flags import name, not_default
 from training.latents import NONE_ACTIVE
 from training.records import Records, log
 
@@ -23,8 +23,7 @@ def checked_step(flags, table):
     as asked is refused, in a second and with nothing changed."""
     path = folder.locate(flags, table)
     try:
-        if not flags.restart and folder.is_run(path):
-            folder.check(path, flags, table)
+        if not flags.restart and folder.checked(path, flags, table):
             step, values = checkpoints.newest(path)
             if values and (step >= flags.max_step or checkpoints.has_optimizer(values)):
                 return step
@@ -32,8 +31,9 @@ def checked_step(flags, table):
                 raise ValueError("it holds weights alone, without the optimizer's state: they can be loaded and drawn, "
                                  f"but not trained on. --init_from={path} with another --train_dir starts a new run")
             if checkpoints.steps(path):  # beginning again would cut its curve back to nothing
-                raise ValueError(f"it was trained to step {tables.last_step(path)}, and no whole checkpoint is left. "
-                                 "Give another --train_dir, or --restart to move it aside and begin again")
+                rows = tables.read_losses(path)
+                raise ValueError(f"it was trained to step {rows[-1][0] if rows else 0}, and no whole checkpoint is "
+                                 "left. Give another --train_dir, or --restart to move it aside and begin again")
             if os.path.exists(os.path.join(path, folder.NUMBERS)):
                 raise ValueError(f"{folder.why_not_loaded(path)}. Give another --train_dir")
     except (ValueError, OSError) as error:
@@ -78,7 +78,7 @@ def restore(flags, path, model, optimizer):
 
 def hints(flags, table, beta_at):
     """What a user may not have meant, a sentence each."""
-    given = {row.name for row in changed(flags, table)}
+    given = {row.name for row in not_default(flags, table)}
     for flag, kind in ("keep_prob", "dropout"), ("weight_init", "dense"):
         if flag in given and not MODELS[flags.model].has(kind):
             yield f"--{flag}={getattr(flags, flag)} changes nothing: {flags.model} has no {kind} layer"

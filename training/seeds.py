@@ -28,7 +28,7 @@ class Evaluation(enum.IntEnum):
 
     @property
     def seed(self):
-        return 0, int(Purpose.EVALUATION), int(self)
+        return 0, Purpose.EVALUATION, self
 
 
 def graph_seed(seed, purpose):

@@ -26,7 +26,7 @@ import sys
 import time
 
 from training import device, jobs, process, progress
-from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, parser_of, path
+from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, path
 from training.folder import check_writable, locate
 
 SWEEPS = {  # by data set: the values of flags of the experiment
@@ -41,11 +41,6 @@ FLAGS = (
 )
 
 
-def names(table):
-    """The names of 2016's 18 experiments, in the order of the sweep."""
-    return [name(parse(None, table, words_of(experiment)), table) for experiment in product(SWEEPS["balls"])]
-
-
 def product(lists):
     """flag -> values: every combination, as flag -> value."""
     return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
@@ -58,8 +53,8 @@ def words_of(experiment):
 def parse_sweep(table, words):
     """The sweep's own flags, and its experiments: flag -> value each. A flag that is part of the experiment may have
     several values; of the same experiment twice, one is left."""
-    whole = (*(dataclasses.replace(row, many=row.experiment) for row in table), *FLAGS)
-    flags = parse_known(parser_of(__doc__, whole), whole, words)
+    rows = (*(dataclasses.replace(row, many=row.experiment) for row in table), *FLAGS)
+    flags = parse_known(__doc__, rows, words)
     given = {row.name: dict.fromkeys(getattr(flags, row.name)) for row in table
              if row.experiment and getattr(flags, row.name)}
     experiments = []
@@ -75,14 +70,6 @@ def rest_of(flags, table):
                      if not row.experiment and getattr(flags, row.name) is not None})
 
 
-def number(said, word):
-    """A whole number that an environment variable gives, or a refusal."""
-    try:
-        return integer(1 if said == "JOBS" else 0)(word)
-    except argparse.ArgumentTypeError as error:
-        process.refuse(f"{said}: {error}")
-
-
 def jobs_and_threads(count, gpus):
     """How many of `count` trainings run at a time, and how many threads each has: on CPUs one-threaded ones waste
     least; of GPUs each is shared by three, which a single one leaves idle while it starts, saves and reports
@@ -90,7 +77,10 @@ def jobs_and_threads(count, gpus):
     cores = device.cores()
     at_a_time = max(len(gpus), min(3 * len(gpus), cores)) if gpus else cores
     if os.environ.get("JOBS"):
-        at_a_time = number("JOBS", os.environ["JOBS"])
+        try:
+            at_a_time = integer(1)(os.environ["JOBS"])
+        except argparse.ArgumentTypeError as error:
+            process.refuse(f"JOBS: {error}")
     at_a_time = min(at_a_time, count)
     return at_a_time, max(1, cores // at_a_time)
 
@@ -126,23 +116,16 @@ def draw(flags, stopped):
     return [f"drawing failed, exit code {code}"] if code and not (stopped and (code < 0 or code > 128)) else []
 
 
-def task_of(flags, count):
-    """The number of the one experiment to train, of --task or of a Slurm array, None without; and what says so."""
-    task, said = flags.task, "--task"
-    if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
-        said = "SLURM_ARRAY_TASK_ID"
-        task = number(said, os.environ[said])
-    if task is not None and task >= count:
-        process.refuse(f"{said}: {task} is not a number from 0 to {count - 1}")
-    return task, f"{said}={task}"
-
-
 def main(table, words=None):
     """Do what a command line asks for. table: of main.py's flags; words: by default this process's. Returns the exit
     code."""
     sys.argv[0] = "run"
     flags, experiments = parse_sweep(table, words)
-    task, said = task_of(flags, len(experiments))
+    task = flags.task
+    if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
+        task = int(os.environ["SLURM_ARRAY_TASK_ID"])
+    if task is not None and task >= len(experiments):
+        process.refuse(f"task {task}: the list goes from 0 to {len(experiments) - 1}")
     if flags.restart and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
         progress.say("run: Slurm has requeued this task (SLURM_RESTART_COUNT): it resumes, without --restart")
         flags.restart = None
@@ -158,13 +141,12 @@ def main(table, words=None):
         print("\n".join(shlex.join(training.command) for training in trainings))
         return 0
 
-    device.check_cv2()
     if gpus:  # those that TensorFlow does not find end here, before anything starts
         code = subprocess.run(python("-m", "training.device"), cwd=process.ROOT).returncode
         if code:
             return code if code > 0 else 1
     if task is not None:  # this process becomes the training, and gets its signals
-        progress.say(f"run: {said}: trains {trainings[task].name} alone, and draws nothing")
+        progress.say(f"run: task {task}: trains {trainings[task].name} alone, and draws nothing")
         os.execv(sys.executable, trainings[task].command)
     flags.train_dir, flags.figures = flags.train_dir or TRAIN_DIR, flags.figures or FLAGS[0].default
     check_writable(flags.figures)

@@ -39,13 +39,9 @@ def read_losses(folder):
     return read(os.path.join(folder, "losses.csv"))[0]
 
 
-def words_of(row):
-    """A row as words: step, then numbers of six digits."""
-    return [str(row[0]), *(f"{value:.6g}" for value in row[1:])]
-
-
-def line(words):
-    return ",".join(words) + "\n"
+def line(row):
+    """A row as a line: step, then numbers of six digits."""
+    return ",".join([str(row[0]), *(f"{value:.6g}" for value in row[1:])]) + "\n"
 
 
 def start(file, header, step):
@@ -53,13 +49,13 @@ def start(file, header, step):
     and the number of lines dropped."""
     rows, dropped = read(file)
     rows = [row for row in rows if row[0] <= step]
-    write_whole(file, "".join(map(line, [header, *map(words_of, rows)])))
+    write_whole(file, "".join([",".join(header) + "\n", *map(line, rows)]))
     return rows, dropped
 
 
 def append(file, row):
     with open(file, "a", encoding="utf-8", newline="") as lines:
-        lines.write(line(words_of(row)))
+        lines.write(line(row))
 
 
 def weights(rows):
@@ -71,9 +67,3 @@ def mean_losses(rows, first, last):
     """Mean reconstruction and KL, in nats per image, over the steps above first, up to last; nan without any."""
     weight = weights(rows) * [first < row[0] <= last for row in rows]
     return np.average([row[1:3] for row in rows], axis=0, weights=weight) if weight.any() else (np.nan, np.nan)
-
-
-def last_step(folder):
-    """The last step that a run's losses.csv tells of; 0 where it tells of none."""
-    rows = read_losses(folder)
-    return rows[-1][0] if rows else 0
