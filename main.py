@@ -15,7 +15,7 @@ try:
     import architecture
     from architecture import MODELS, keras, tf
     from ball_generator import MAX_BALLS
-    from training import batches, checkpoints, device, folder, process, progress, sweep
+    from training import batches, checkpoints, device, folder, pictures, process, progress, sweep
     from training.data_sets import DATA_SETS, data_set_of
     from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
     from training.records import log, logged
@@ -183,6 +183,7 @@ def main(words=None, objective=objective, table=FLAGS):
     if step is not None and step >= flags.max_step:
         progress.say(f"{folder.locate(flags, table)} is trained: step {step} of {flags.max_step}")
         return 0
+    pictures.opencv()  # or it is refused now, and not at the first report
     with process.stops() as stopped, folder.claimed(flags, table) as path, logged(path):
         try:
             log.info("loading TensorFlow ...")

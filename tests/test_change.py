@@ -11,9 +11,10 @@ from spots import Colours, Lines, Spots
 
 import architecture
 import ball_generator
+import create_all
 import create_beta_images
 import main
-from analysis import draw, load
+from analysis import load
 from architecture import MODELS, tf
 from ball_generator import Balls
 from training import checkpoints
@@ -38,7 +39,7 @@ def three(tiny, tmp_path_factory):
                 train(home / "s", model="tiny", data_set=key, beta=beta, max_step=max_step, save_every=every)
             train(home / "unbroken", model="tiny", data_set="spots", beta=0.1, max_step=60)
         patch.setattr(create_beta_images, "KEPT", 3)
-        call(draw.main, f"--train_dir={home}/s", f"--figures={home}/figures")
+        call(create_all.main, f"--train_dir={home}/s", f"--figures={home}/figures")
         yield home
 
 

@@ -127,3 +127,12 @@ def test_flags_that_change_nothing_warn(tmp_path, capsys):
     assert "--beta_steps=3 changes nothing" in text
     train(tmp_path / "u", model="tiny", batch_size=4, max_step=0, weight_init=0.5, beta_steps=3, beta_start=2)
     assert "changes nothing" not in capsys.readouterr().out
+
+
+def test_opencv_without_a_screens_libraries(tmp_path, monkeypatch, capsys):
+    (tmp_path / "cv2.py").write_text("raise ImportError('libGL.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "cv2", raising=False)
+    train(tmp_path / "s", code=2)
+    one_line(capsys.readouterr().err, "libGL.so.1", "libgl1")
+    assert not list(tmp_path.glob("s_*"))

@@ -15,6 +15,7 @@ from conftest import OF_TINY, call, train
 from PIL import Image
 
 import architecture
+import create_all
 import create_beta_images
 import create_cool_images
 import create_disentanglement_graphs
@@ -22,7 +23,7 @@ import create_error_graph
 import create_reconstruction_images
 import create_stddev_graphs
 import create_training_curves
-from analysis import animation, draw, load, maps, measure, runs
+from analysis import animation, load, maps, measure, runs
 from ball_generator import Balls
 from training.seeds import Purpose
 
@@ -65,7 +66,7 @@ def store(tmp_path_factory, trained, tiny, few_others):
     os.remove(killed / "ckpt-0.npz")  # before its first save
     said = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
-        call(draw.main, f"--train_dir={train_dir}", f"--figures={figures}")
+        call(create_all.main, f"--train_dir={train_dir}", f"--figures={figures}")
     return SimpleNamespace(train_dir=train_dir, figures=figures, out=said[0].getvalue(), err=said[1].getvalue())
 
 
@@ -131,7 +132,7 @@ def test_figures_are_written_and_never_read(store, tmp_path, monkeypatch, capsys
     words = f"--train_dir={store.train_dir}", f"--figures={store.figures}"
     for number, name in enumerate(first):
         (store.figures / name).write_bytes(b"{}") if number % 2 else (store.figures / name).unlink()
-    call(draw.main, *words)
+    call(create_all.main, *words)
     assert contents(store.figures) == first
 
 
@@ -241,7 +242,7 @@ def test_a_run_that_cannot_be_drawn_takes_no_other_along(store, tmp_path, capsys
         flags = json.loads((place / "flags.json").read_text())
         (place / "flags.json").write_text(json.dumps({**flags, **change}))
     (tmp_path / f"s_{OTHER}" / "ckpt-0.npz").write_bytes(b"PK")
-    call(draw.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/figures", code=1)
+    call(create_all.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/figures", code=1)
     err = capsys.readouterr().err
     for what in "heat maps", "response maps":
         assert f"{what}: left out {OTHER}: ValueError: {tmp_path}/s_{OTHER}: it comes without weights" in err
@@ -283,11 +284,11 @@ def test_one_script_that_fails_does_not_stop_the_others(store, tmp_path, monkeyp
     for script in SCRIPTS:
         monkeypatch.setattr(script, "main", lambda words, name=script.__name__: called.append(name) or 0)
     words = f"--train_dir={store.train_dir}", f"--figures={tmp_path}"
-    call(draw.main, *words)
+    call(create_all.main, *words)
     assert set(called) >= {script.__name__ for script in SCRIPTS}
     monkeypatch.setattr(create_cool_images, "main", lambda words: 1 / 0)
     monkeypatch.setattr(create_error_graph, "main", lambda words: 1)
     called.clear()
-    call(draw.main, *words, code=1)
+    call(create_all.main, *words, code=1)
     assert "create_stddev_graphs" in called
     assert capsys.readouterr().err.endswith("not drawn: create_error_graph, create_cool_images\n")

@@ -11,7 +11,7 @@ from made_up import PYTHON, executable, run
 
 from training import sweep
 
-MODULES = "tensorflow", "tensorboard", "numpy", "matplotlib", "PIL", "tqdm"
+MODULES = "tensorflow", "tensorboard", "numpy", "cv2", "matplotlib", "PIL", "tqdm"
 
 
 @pytest.fixture

@@ -69,9 +69,9 @@ def test_a_screen_that_is_gone_ends_nothing(tmp_path):
 
 # Real trainings
 
-@pytest.mark.parametrize("number, says", [(signal.SIGINT, "draw.py: stopped\n"), (signal.SIGTERM, "")])
+@pytest.mark.parametrize("number, says", [(signal.SIGINT, "create_all.py: stopped\n"), (signal.SIGTERM, "")])
 def test_stopped_in_the_middle_of_drawing_nothing_is_left_half_written(tmp_path, number, says):
-    running = subprocess.Popen([PYTHON, "-m", "analysis.draw", f"--figures={tmp_path}",
+    running = subprocess.Popen([PYTHON, "create_all.py", f"--figures={tmp_path}",
                                 "--train_dir=checkpoints/pretrained/train_store"], cwd=ROOT, text=True,
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait(lambda: os.listdir(tmp_path), running)

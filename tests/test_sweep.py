@@ -102,7 +102,7 @@ def test_relative_paths_are_the_callers(tmp_path, python, monkeypatch):
     call(run, "--train_dir=x/", "--figures=y", "--model=conv", "--num_balls=1", "--beta=1")
     place = f"--train_dir={tmp_path}/mine/x/"
     assert place in (tmp_path / "started").read_text().split()
-    assert (tmp_path / "drawn").read_text() == f"-m analysis.draw {place} --figures={tmp_path}/mine/y\n"
+    assert (tmp_path / "drawn").read_text() == f"{ROOT}/create_all.py {place} --figures={tmp_path}/mine/y\n"
     assert os.listdir(tmp_path / "mine") == ["y"]
 
 

@@ -4,7 +4,18 @@
     write(path, visible(image, data.image_shape))
 """
 import numpy as np
-from PIL import Image
+
+from training.process import refuse
+
+
+def opencv():
+    """OpenCV; refused, with a hint, where it does not load, as on a machine without a screen's libraries."""
+    try:
+        import cv2
+    except ImportError as error:
+        refuse(f"OpenCV does not load: {error}. Debian and Ubuntu: apt install libgl1 libglib2.0-0; or use "
+               "opencv-python-headless")
+    return cv2
 
 
 def visible(images, image_shape):
@@ -17,4 +28,6 @@ def visible(images, image_shape):
 
 def write(path, image):
     """Write an image from 0 to 1, grey or in colour, as what the path's ending says. Raises OSError."""
-    Image.fromarray(np.uint8(np.round(image * 255))).save(path, quality=95)
+    pixels = np.uint8(np.round(image * 255))
+    if not opencv().imwrite(path, pixels if pixels.ndim == 2 else pixels[..., ::-1]):  # its order is BGR
+        raise OSError(f"{path} cannot be written")

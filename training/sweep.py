@@ -25,7 +25,7 @@ import subprocess
 import sys
 import time
 
-from training import device, jobs, process, progress
+from training import device, jobs, pictures, process, progress
 from training.flags import TRAIN_DIR, Flag, boolean, integer, name, parse, parse_known, path
 from training.folder import check_writable, locate
 
@@ -105,7 +105,8 @@ def trainings_of(experiments, rest, table):
 
 def draw(flags, stopped):
     """Draw what there is, in one process. Returns what failed, a line each."""
-    command = python("-m", "analysis.draw", *words_of({"train_dir": flags.train_dir, "figures": flags.figures}))
+    command = python(os.path.join(process.ROOT, "create_all.py"),
+                     *words_of({"train_dir": flags.train_dir, "figures": flags.figures}))
     child = subprocess.Popen(command, cwd=process.ROOT,
                              env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
     while child.poll() is None:
@@ -150,6 +151,7 @@ def main(table, words=None):
         os.execv(sys.executable, trainings[task].command)
     flags.train_dir, flags.figures = flags.train_dir or TRAIN_DIR, flags.figures or FLAGS[0].default
     check_writable(flags.figures)
+    pictures.opencv()
 
     with process.stops() as stopped:
         where = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}" if gpus else f"{threads} of {device.cores()} cores each"

@@ -1,6 +1,6 @@
 """Draw every figure, with all of the create_*.py in one process, which loads TensorFlow and every run once.
 
-    python -m analysis.draw --train_dir=./checkpoints/train_store --figures=figures
+    python create_all.py --train_dir=./checkpoints/train_store --figures=figures
 """
 import sys
 import traceback
