@@ -96,8 +96,7 @@ def draw_all(found, figures):
     found = runs.with_numbers([run for run in found if run.has_weights], "stddev")
     for (key, model), mine in runs.groups(found, lambda run: (run.data.key, run.flags.model)).items():
         words = f"{model}, {mine[0].data.words}"
-        settings = runs.groups(mine, lambda run: (run.variant, run.flags.beta))
-        firsts = [settings[key][0] for key in sorted(settings)]
+        firsts = [group[0] for group in runs.groups(mine, lambda run: run.label).values()]
         chosen = [firsts[i] for i in np.unique(np.linspace(0, len(firsts) - 1, ROWS).astype(int))]
         rows = runs.each(chosen, f"what_beta_does_{model}_{key}", latents_of)
         if any(len(latents) for _, (latents, *_) in rows):

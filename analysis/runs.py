@@ -164,10 +164,11 @@ def _runs_of(places):
 
 
 def order_of(run):
-    """What runs are sorted by: data set, models in their order, plain runs before variants, beta and seed."""
+    """What runs are sorted by: data set, models in their order, constant betas before others, plain runs before
+    variants, beta and seed."""
     order, model = list(MODELS), run.flags.model
-    return (run.data.key, order.index(model) if model in order else len(order), model, run.variant, run.flags.beta,
-            run.flags.seed)
+    return (run.data.key, order.index(model) if model in order else len(order), model, run.annealed, run.variant,
+            run.flags.beta, run.flags.seed)
 
 
 def each(runs, what, function):
@@ -194,17 +195,17 @@ def with_numbers(runs, *keys):
 
 
 def pair(mine):
-    """Two runs of a model on a data set to hold side by side: of those with two active latents or more, an annealed
-    one and, before it, one of the same final beta that was constant; else those of the lowest and the highest constant
-    beta; or fewer."""
+    """Two runs on a data set to hold side by side: of those with two active latents or more, an annealed one and,
+    before it, that of its model, with its final beta as a constant one, that differs least; else those of the lowest
+    and the highest constant beta; or fewer."""
     alive = [run for run in mine if run.numbers["stddev"]["active"] > 1]
-    plain = sorted((run for run in alive if not run.variant), key=lambda run: run.flags.beta)
+    constant = sorted((run for run in alive if not run.annealed), key=lambda run: run.flags.beta)
     for run in alive:
-        same = [other for other in plain if run.annealed and (other.flags.model, other.flags.beta) == (
+        same = [other for other in constant if run.annealed and (other.flags.model, other.flags.beta) == (
             run.flags.model, run.flags.beta)]
         if same:
-            return [same[0], run]
-    return [plain[0], plain[-1]] if len({run.flags.beta for run in plain}) > 1 else alive[:1]
+            return [min(same, key=lambda other: len(run.flags.variant.items() ^ other.flags.variant.items())), run]
+    return [constant[0], constant[-1]] if len({run.flags.beta for run in constant}) > 1 else alive[:1]
 
 
 def has_none(value):

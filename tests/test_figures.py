@@ -200,6 +200,17 @@ def test_what_beta_does_shows_each_latent_on_one_scale(run):
     assert {"β 1", "β 9", "z₇", "no latent is active"} <= set(texts)
 
 
+def test_the_pair_to_hold_side_by_side(run):
+    """An annealed run, behind the constant one that differs in nothing else; else the betas furthest apart."""
+    low, plain, small, high = (run(beta=beta, stddev=[0.1] * 2, variant=variant) for beta, variant in (
+        (0.1, {}), (1.0, {}), (1.0, {"batch_size": 8}), (4.0, {})))
+    annealed = run(stddev=[0.1] * 2, variant={"beta_start": 45.0, "batch_size": 8})
+    assert runs.pair([low, plain, small, high, annealed]) == [small, annealed]
+    assert runs.pair([low, plain, annealed, run("all_conv", stddev=[0.1] * 2)]) == [plain, annealed]
+    assert runs.pair([low, plain, high, run(beta=9.0, stddev=[1.0])]) == [low, high]
+    assert runs.pair([annealed]) == [annealed] and runs.pair([]) == []
+
+
 def test_images_over_two_latents():
     """In their places, with a white line between."""
     images = np.random.default_rng(0).random((7, 7, 8, 8))
