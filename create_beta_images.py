@@ -53,8 +53,8 @@ def draw(title, rows):
             tiles.write(row, MAPS + place * VALUES, 0, -0.05, f"{plotting.symbol(latents[place])}: low to high",
                         fontsize=8)
     over = " and ".join(rows[0][0].data.views[0].axes)
-    tiles.write(0, 0, 0, -0.35, plotting.wrapped(f"each active latent's mean over {over}: blue low, red high", 44),
-                fontsize=8)
+    above = f"means of up to {MAPS} active latents over {over}: blue low, red high"
+    tiles.write(0, 0, 0, -0.35, plotting.wrapped(above, 44), fontsize=8)
     tiles.write(0, MAPS, 0, -0.35, "the image while a latent goes through its range", fontsize=10)
     return tiles.figure
 
@@ -100,9 +100,10 @@ def draw_all(found, figures):
         chosen = [firsts[i] for i in np.unique(np.linspace(0, len(firsts) - 1, ROWS).astype(int))]
         rows = runs.each(chosen, f"what_beta_does_{model}_{key}", latents_of)
         if any(len(latents) for _, (latents, *_) in rows):
-            some = f", {len(rows)} of {len(firsts)} settings" * (len(rows) < len(firsts))
-            plotting.save(draw(f"What β does: {words}{some}", rows),
-                          os.path.join(figures, f"what_beta_does_{model}_{key}.png"), [run for run, _ in rows])
+            some = f"; {len(rows)} of {len(firsts)} settings" * (len(rows) < len(firsts))
+            shown = [run for run, _ in rows]
+            plotting.save(draw(f"What β does: {model}, {plotting.caption(shown)}{some}", rows),
+                          os.path.join(figures, f"what_beta_does_{model}_{key}.png"), shown)
         else:
             say(f"no what_beta_does_{model}_{key}.png: {NONE_ACTIVE}")
         grids = runs.each(runs.pair(mine), f"two_latents_{model}_{key}", grid_of)

@@ -3,8 +3,8 @@
     python create_training_curves.py --train_dir=./checkpoints/train_store --figures=figures
 
 writes training_curves_<data set>.png from every run's losses.csv: the reconstruction loss above the entropy of the
-images, on a log axis, against steps; a panel a model, a colour a beta, a line a run, dashed where beta was annealed or
-another flag is not at its default.
+images, on a log axis, against steps; a panel a model, a colour a beta, a line a run, dashed where beta was annealed,
+dotted where another flag is not at its default.
 """
 import os
 import sys
@@ -16,6 +16,7 @@ from analysis import plotting, runs
 from training import process, tables
 
 STEPS = 1000  # that a point is the mean over
+LINES = {"": "-", ", annealed": "--", ", other settings": ":"}
 
 
 def curve(rows):
@@ -37,14 +38,14 @@ def draw(shown, floor):
     for axis, (model, mine) in zip(panels, models.items(), strict=True):
         for run in mine:
             steps, losses = curve(run.losses)
-            look = {"color": plotting.colour_of_beta(run.flags.beta), "linestyle": "--" if run.variant else "-"}
+            kind = ", annealed" if run.annealed else ", other settings" if run.variant else ""
+            look = {"color": plotting.colour_of_beta(run.flags.beta), "linestyle": LINES[kind]}
             axis.plot(steps, losses - floor, linewidth=1, marker="." * (len(steps) == 1), **look)
-            handles[run.flags.beta, bool(run.variant)] = Line2D(
-                [], [], label=f"β = {run.flags.beta:g}" + ", variants" * bool(run.variant), **look)
+            handles[run.flags.beta, kind] = Line2D([], [], label=f"β = {run.flags.beta:g}{kind}", **look)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
-        axis.locator_params(axis="x", nbins=5)
+        axis.locator_params(axis="x", nbins=5, prune="upper")
         plotting.plain_ticks(axis.yaxis)
         axis.grid(alpha=0.25, which="both")
     panels[0].set_ylabel(f"{plotting.wrapped(plotting.loss_above(floor), 32)}\n(nats per image)")

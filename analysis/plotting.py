@@ -188,11 +188,12 @@ def strips(axes, shown, value):
     for place, mine in enumerate(rows.values()):
         values = [value(run) for run in mine]
         colour = colour_of(mine[0].flags.model)
-        for run, number in zip(mine, values, strict=True):
-            axes.plot(number, place, "o", markersize=5, color=colour, alpha=0.8,
-                      markerfacecolor=None if finished(run) else "white")
         if len(mine) > 2:
-            axes.plot([np.median(values)] * 2, [place - 0.32, place + 0.32], color=colour, linewidth=2)
+            axes.plot([np.median(values)] * 2, [place - 0.4, place + 0.4], color="0.6", linewidth=2)
+        heights = place + (np.arange(len(mine)) - (len(mine) - 1) / 2) * min(0.15, 0.7 / len(mine))  # that all are seen
+        for run, number, height in zip(mine, values, heights, strict=True):
+            axes.plot(number, height, "o", markersize=4, color=colour, alpha=0.8,
+                      markerfacecolor=None if finished(run) else "white")
     axes.set(ylim=(len(rows) - 0.5, -0.5))
     axes.set_yticks(range(len(rows)), [wrapped(name, 52) for name in rows], fontsize=8)
     axes.grid(alpha=0.25, axis="x")

@@ -163,8 +163,10 @@ def add(row):
 def draw(rows):
     """The loss above that of the aligned (or symmetric) start of the same seed, against beta: a panel a model, a line a
     start through the medians, a dot a seed."""
-    panels = runs.groups(rows, lambda row: f"{row['model']}, h {row['hidden_size']}, {row['data'].replace('_', ' ')}")
-    figure = plotting.figure(figsize=(3.4 * len(panels), 3.4))
+    panels = runs.groups(rows, lambda row: ", ".join([row["model"], row["data"].replace("_", " ")] + [
+        f"h {row['hidden_size']}"] * (row["hidden_size"] != MODELS[row["model"]].defaults["hidden_size"])))
+    figure = plotting.figure(figsize=(3.4 * len(panels), 3.6))
+    figure.suptitle("What a code costs that training was started from", fontsize=11)
     handles = {}
     for axis, (title, mine) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         loss = {(row["start"], row["beta"], row["seed"]): row["reconstruction"] + row["beta"] * row["kl"]

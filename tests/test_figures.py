@@ -149,10 +149,10 @@ def test_training_curves(run):
     np.testing.assert_allclose(steps, [(50 * 50 + 950 * 1000) / 1000, 1750, 2400])
     figure = create_training_curves.draw(shown, 21.0)
     assert [axes.get_title() for axes in figure.axes] == ["conv", "gone"]
-    first, second, dashed, alone = (line for axes in figure.axes for line in axes.get_lines())
+    first, second, dotted, alone = (line for axes in figure.axes for line in axes.get_lines())
     np.testing.assert_allclose(first.get_ydata(), losses - 21)
     np.testing.assert_allclose(second.get_ydata(), losses[:2] - 21)  # up to its checkpoint
-    assert [line.get_linestyle() for line in (first, second, dashed)] == ["-", "-", "--"]
+    assert [line.get_linestyle() for line in (first, second, dotted)] == ["-", "-", ":"]
     assert [line.get_marker() for line in (first, alone)] == ["", "."]
 
 
@@ -164,7 +164,9 @@ def test_settings(run):
     axes = figure.axes[0]
     rows = [label.get_text() for label in axes.get_yticklabels()]
     assert rows == ["conv, β 1", "conv, β 45 to 1"]
-    np.testing.assert_allclose(dots_of(axes), [[0, 0], [0.1, 0], [0.2, 1], [0.4, 1], [0.8, 1]])
+    dots = dots_of(axes)
+    np.testing.assert_allclose(dots[:, 0], [0, 0.1, 0.2, 0.4, 0.8])
+    assert dots[:, 1].round().tolist() == [0, 0, 1, 1, 1] and len(set(dots[:, 1])) == 5  # none hides another
     assert [line.get_xdata().tolist() for line in axes.get_lines() if line.get_linewidth() == 2] == [[0.4, 0.4]]
     np.testing.assert_allclose(dots_of(figure.axes[-1])[:, 0], 22 - FLOOR)
 

@@ -27,4 +27,4 @@ def test_figure():
     (axes,) = starts.draw(rows).axes
     lines = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"}
     assert lines["aligned"] == [0, 0] and lines["folded"] == pytest.approx([4, 4])
-    assert axes.get_title() == "conv, h 32, one ball" and starts.draw(starts.results()).axes
+    assert axes.get_title() == "conv, one ball" and starts.draw(starts.results()).axes
