@@ -41,7 +41,7 @@ def draw(title, latents, stddev, images, unchanged, values, ranges, active):
             mosaic[row * step:row * step + TILE, column * step:column * step + TILE] = tile
     figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
     figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
-    figure.figimage(unchanged[enlarged], 30, height - TOP + 18, cmap="gray", vmin=0, vmax=1)
+    figure.figimage(unchanged[enlarged], 30, height - TOP + 24, cmap="gray", vmin=0, vmax=1)
     lines = figure.add_axes((0, 0, 1, 1), zorder=2, xlim=(0, width), ylim=(height, 0))
     lines.axis("off")
 
