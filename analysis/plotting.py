@@ -12,7 +12,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from analysis import runs
 from architecture import MODELS
@@ -202,9 +202,13 @@ def strips(axes, shown, value):
 
 
 def plain_ticks(axis, narrow=False):
-    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten; on a narrow one with many decades, these alone."""
+    """Numbers as 0.2 and 20 on a log axis, and not as powers of ten; on a narrow one with many decades, these alone,
+    and with less than one, a few."""
     low, high = axis.get_view_interval()
     axis.set_minor_locator(LogLocator(subs=() if narrow and high > 40 * low else (2, 5)))
+    if narrow and high < 10 * low:
+        axis.set_major_locator(MaxNLocator(3))
+        axis.set_minor_locator(NullLocator())
     for set_formatter in axis.set_major_formatter, axis.set_minor_formatter:
         set_formatter(lambda value, _: f"{value:g}")
 
