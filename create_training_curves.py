@@ -13,7 +13,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from analysis import plotting, runs
-from training import process, tables
+from training import curves, process
 
 STEPS = 1000  # that a point is the mean over
 LINES = {"": "-", ", annealed": "--", ", other settings": ":"}
@@ -22,7 +22,7 @@ LINES = {"": "-", ", annealed": "--", ", other settings": ":"}
 def curve(rows):
     """Steps and mean reconstruction loss of rows of losses.csv, [points] each."""
     step, loss = np.array([row[:2] for row in rows], float).T
-    weight = tables.weights(rows)
+    weight = curves.weights(rows)
     block = ((step - 1) // STEPS).astype(int)
     total = np.bincount(block, weight)
     seen = total > 0

@@ -19,7 +19,7 @@ try:
     from training.data_sets import DATA_SETS, data_set_of
     from training.flags import TRAIN_DIR, Flag, boolean, integer, parse, path, real
     from training.records import log, logged
-    from training.run import Run, check_finite, checked_step, hints, restore
+    from training.run import Training, check_finite, checked_step, hints, restore
     from training.seeds import Purpose, graph_seed
 except ModuleNotFoundError as error:
     print(f"main.py: {error}. ./run --setup makes .venv, whose Python has what is needed: .venv/bin/python main.py",
@@ -192,7 +192,7 @@ def main(words=None, objective=objective, table=FLAGS):
             model = checkpoints.new_model(flags, data)
             optimizer = new_optimizer(flags, model)
             step = restore(flags, path, model, optimizer)
-            run = Run(flags, table, path, model, optimizer, step)
+            run = Training(flags, table, path, model, optimizer, step)
             for hint in hints(flags, table, lambda step: float(beta_at(flags, step))):
                 log.warning(hint)
             train_steps = make_train_steps(flags, data, model, optimizer, xla, objective)

@@ -17,7 +17,7 @@ from tqdm import tqdm
 
 from analysis import loader, measure
 from architecture import MODELS
-from training import checkpoints, device, folder, tables
+from training import checkpoints, curves, device, folder
 from training.data_sets import data_set_of
 from training.flags import TRAIN_DIR, Flag, parse, path
 from training.process import ROOT, first_line
@@ -71,7 +71,7 @@ class Run:
     @functools.cached_property
     def losses(self):
         """The rows of its losses.csv, up to its step."""
-        return [row for row in tables.read_losses(self.path) if row[0] <= self.step]
+        return [row for row in curves.read_losses(self.path) if row[0] <= self.step]
 
     @property
     def annealed(self):

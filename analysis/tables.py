@@ -15,7 +15,7 @@ import numpy as np
 from analysis import runs
 from analysis.measure import UNTRAINED
 from analysis.metrics import METRICS
-from training import folder, process, tables
+from training import curves, folder, process
 from training.flags import Flag, parse, path
 from training.process import ROOT
 from training.sweep import SWEEPS
@@ -197,7 +197,7 @@ def every_run(found):
     """A line for each run: what its last steps lost, where beta did not change in them, and its scores."""
     rows = []
     for run in found:
-        reconstruction, kl = tables.mean_losses(run.losses, run.step - LAST_STEPS, run.step)
+        reconstruction, kl = curves.mean_losses(run.losses, run.step - LAST_STEPS, run.step)
         steady = {row[4] for row in run.losses if row[0] > run.step - LAST_STEPS} == {run.flags.beta}
         terms = reconstruction, kl, reconstruction + run.flags.beta * kl
         rows.append([run.flags.model, run.data.words, run.setting, run.flags.seed,

@@ -26,7 +26,7 @@ import main
 from architecture import MODELS
 from benchmarks.hlo import instructions, lowered
 from benchmarks.workers import BLOCK, Worker, training
-from training import checkpoints, device, process, sweep, tables
+from training import checkpoints, curves, device, process, sweep
 from training.data_sets import data_set_of
 from training.flags import Flag, boolean, integer, name, parse
 from training.records import Records
@@ -122,7 +122,7 @@ def losses(words, gpu, steps):
         words = [*words, f"--max_step={steps}", f"--train_dir={folder}/run"]
         subprocess.run([sys.executable, "main.py", *words], cwd=process.ROOT, check=True, stdout=subprocess.DEVNULL,
                        env={**os.environ, "CUDA_VISIBLE_DEVICES": gpu})
-        return tables.read_losses(f"{folder}/run_{name(parse(None, main.FLAGS, words), main.FLAGS)}")
+        return curves.read_losses(f"{folder}/run_{name(parse(None, main.FLAGS, words), main.FLAGS)}")
 
 
 def ms_of(workers, count):

@@ -24,7 +24,7 @@ import main
 from analysis import plotting, runs
 from architecture import MODELS, tf
 from ball_generator import HIGH, LOW
-from training import batches, checkpoints, device, folder, process, tables
+from training import batches, checkpoints, curves, device, folder, process
 from training.data_sets import data_set_of
 from training.flags import Flag, boolean, integer, parse, path, real
 from training.seeds import Purpose
@@ -137,7 +137,7 @@ def words_of(flags):
 def row_of(place, start):
     """What a run ends with."""
     run = runs.Run(place)
-    reconstruction, kl = tables.mean_losses(run.losses, run.step - LAST, run.step)
+    reconstruction, kl = curves.mean_losses(run.losses, run.step - LAST, run.step)
     scores = {key: value for key, value in run.scores.items() if key not in ("others", "version")}
     return {"model": run.flags.model, "hidden_size": run.flags.hidden_size, "data": run.data.key, "start": start,
             "beta": run.flags.beta, "seed": run.flags.seed, "step": run.step,

@@ -20,7 +20,7 @@ HANG = 900  # seconds until a process is taken to hang: ten times what the slowe
 import architecture  # noqa: E402
 import main  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
-from training import checkpoints, device, folder, tables  # noqa: E402
+from training import checkpoints, curves, device, folder  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -100,7 +100,7 @@ def same(path, other, step=None):
 
 def losses(path):
     """The rows of losses.csv: step, reconstruction, kl, seconds, beta."""
-    return list(map(tuple, tables.read_losses(path)))
+    return list(map(tuple, curves.read_losses(path)))
 
 
 def scalars(path):

@@ -14,7 +14,7 @@ from PIL import Image
 import main
 from architecture import tf
 from ball_generator import Balls
-from training import checkpoints, latents, progress, records, tables
+from training import checkpoints, curves, latents, progress, records
 from training.seeds import Purpose
 
 OF_RUN = {"model": "tiny", "batch_size": 8, "max_step": 120, "save_every": 25, "report_every": 60, "beta": 0.5}
@@ -124,10 +124,10 @@ def test_a_collapsed_model_is_told_in_the_last_line(tmp_path, monkeypatch, capsy
     ("HEAD5,2,3,4,5\n5,2,3,4,5\n4,2,3,4,5\n6.5,2,3,4,5\n-7,2,3,4,5\n8,2,3,4,5\n", [5, 8], 4)])
 def test_rows_that_make_no_sense_are_dropped_and_counted(tmp_path, content, steps, dropped):
     if content is not None:
-        content = content.replace("HEAD", ",".join(tables.LOSSES) + "\n")
+        content = content.replace("HEAD", ",".join(curves.LOSSES) + "\n")
         (tmp_path / "losses.csv").write_bytes(content.encode("utf-8", "surrogateescape"))
-    rows, count = tables.read(tmp_path / "losses.csv")
-    assert [row[0] for row in rows] == steps and count == dropped and tables.read_losses(tmp_path) == rows
+    rows, count = curves.read(tmp_path / "losses.csv")
+    assert [row[0] for row in rows] == steps and count == dropped and curves.read_losses(tmp_path) == rows
 
 
 def test_tables_that_were_touched_are_cut_back_to_the_step_that_is_resumed_from(tiny, tmp_path, capsys):
@@ -143,7 +143,7 @@ def test_tables_that_were_touched_are_cut_back_to_the_step_that_is_resumed_from(
     train(tmp_path / "broken", **flags, max_step=28)
     said = capsys.readouterr().out
     for file in "losses.csv", "stddev.csv":
-        rows, whole = (tables.read(place / file)[0] for place in (path, unbroken))
+        rows, whole = (curves.read(place / file)[0] for place in (path, unbroken))
         assert [row[0] for row in rows] == [7, 21, 28] and [row[0] for row in whole] == [7, 14, 21, 28]
         assert [row[1:3] for row in rows] == [row[1:3] for row in whole if row[0] != 14]
         assert (path / file).read_text().count("\n") == 4

@@ -10,7 +10,7 @@ from conftest import OF_TINY, ROOT, call, listing, one_line, train
 import create_training_curves
 import main
 from analysis import keep, load, measure, runs
-from training import checkpoints, flags, folder, sweep, tables
+from training import checkpoints, curves, flags, folder, sweep
 
 PATHS = folder.find(str(ROOT / "checkpoints" / "pretrained" / "train_store"))
 WITH_WEIGHTS = {folder.read_flags(path).name: path for path in PATHS if checkpoints.steps(path)}
@@ -26,9 +26,9 @@ def test_committed_runs_are_as_a_run_is_today():
         given = SimpleNamespace(**{**{row.name: None for row in main.FLAGS}, **vars(kept)})
         assert os.path.basename(path) == f"train_store_{kept.name}" and kept.name == flags.name(given, main.FLAGS)
         assert kept.variant == flags.variant(given, main.FLAGS), path
-        rows, dropped = tables.read(f"{path}/losses.csv")
+        rows, dropped = curves.read(f"{path}/losses.csv")
         with open(f"{path}/losses.csv") as file:
-            assert file.readline() == ",".join(tables.LOSSES) + "\n" and not dropped, path
+            assert file.readline() == ",".join(curves.LOSSES) + "\n" and not dropped, path
         run = runs.Run(path)
         assert run.step == rows[-1][0] == kept.max_step == measure.read(path)["step"], path
         numbers = measure.numbers(path, run.step, None)

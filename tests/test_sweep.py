@@ -241,7 +241,7 @@ def test_failures_do_not_stop_the_others_and_are_told_at_the_end(tmp_path, pytho
 
 
 def training(model, step, seconds, code=None):
-    found = jobs.Training(SimpleNamespace(model=model, max_step=1000), model, None, None)
+    found = jobs.Job(SimpleNamespace(model=model, max_step=1000), model, None, None)
     found.step, found.seconds, found.code = step, seconds, code
     return found
 
@@ -260,7 +260,7 @@ def test_time_left():
 def test_a_run_that_is_to_be_moved_aside_counts_for_nothing(tmp_path):
     (tmp_path / "losses.csv").write_text("step,reconstruction,kl,seconds\n1000,1,1,1\n")
     for restart, child, step in (True, None, 0), (False, None, 1000), (True, "a process", 1000):
-        found = jobs.Training(SimpleNamespace(restart=restart), "run", str(tmp_path), None)
+        found = jobs.Job(SimpleNamespace(restart=restart), "run", str(tmp_path), None)
         found.child = child
         found.read()
         assert found.step == step

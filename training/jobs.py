@@ -14,12 +14,12 @@ import threading
 import time
 from collections import Counter, deque
 
-from training import progress, tables
+from training import curves, progress
 
 PAUSE = 0.2  # seconds between two looks at whether a training has ended
 
 
-class Training:
+class Job:
     """A run with these flags, name and folder, and the command that trains it. child: its process, once there is one;
     code: the exit code, once it has ended. step, reconstruction, kl, seconds: the last row of its losses.csv."""
 
@@ -32,7 +32,7 @@ class Training:
         rows = []
         if self.child or not self.flags.restart:  # else the run that is there is yet to be moved aside
             with contextlib.suppress(OSError):  # which the training itself tells
-                rows = tables.read_losses(self.path)
+                rows = curves.read_losses(self.path)
         self.step, self.reconstruction, self.kl, self.seconds = rows[-1][:4] if rows else (0, 0, 0, 0)
 
     def start(self, slot, gpus):

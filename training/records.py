@@ -14,7 +14,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure
 
 from architecture import tf
-from training import pictures, process, progress, tables
+from training import curves, pictures, process, progress
 from training.latents import average_stddev
 from training.seeds import Purpose
 
@@ -52,7 +52,7 @@ class Records:
 
     def __init__(self, path, step, latents):
         self.path = path
-        rows = self._start("losses.csv", tables.LOSSES, step)
+        rows = self._start("losses.csv", curves.LOSSES, step)
         self._start("stddev.csv", ["step", *map(str, range(1, latents + 1))], step)
         self.started = time.perf_counter() - (rows[-1][3] if rows else 0)
         self.events, self.waiting = tf.summary.create_file_writer(path), []
@@ -61,7 +61,7 @@ class Records:
         return os.path.join(self.path, file)
 
     def _start(self, file, header, step):
-        rows, dropped = tables.start(self._file(file), header, step)
+        rows, dropped = curves.start(self._file(file), header, step)
         if dropped:
             log.warning(f"{self._file(file)}: dropped {dropped} line{'s' * (dropped > 1)} that made no sense")
         return rows
@@ -69,7 +69,7 @@ class Records:
     def add(self, step, reconstruction, kl, beta):
         """A row: the mean losses, in nats per image, since the row before, and beta at its end."""
         row = step, reconstruction, kl, round(time.perf_counter() - self.started, 1), beta
-        tables.append(self._file("losses.csv"), row)
+        curves.append(self._file("losses.csv"), row)
         self.waiting.append(row)
 
     def flush(self):
@@ -90,7 +90,7 @@ class Records:
         generated = tf.sigmoid(model.decode(model.encode(image)[0]))
         for file, pixels in (f"real_{flags.data_set}.jpg", image), (f"generated_{flags.data_set}.jpg", generated):
             pictures.write(self._file(file), pictures.visible(pixels[0].numpy(), data.image_shape))
-        tables.append(self._file("stddev.csv"), [step, *np.sort(average_stddev(model.encode, data))])
+        curves.append(self._file("stddev.csv"), [step, *np.sort(average_stddev(model.encode, data))])
         try:
             self._draw_stddev()
         except Exception as error:  # whatever it is: a plot never ends a training
@@ -98,7 +98,7 @@ class Records:
 
     def _draw_stddev(self):
         """stddev.csv as a plot: one line a report, the later the darker."""
-        rows, _ = tables.read(self._file("stddev.csv"))
+        rows, _ = curves.read(self._file("stddev.csv"))
         with process.default_style():
             figure = Figure(figsize=(7, 4.5), layout="constrained")
             axes = figure.add_subplot()

@@ -2,7 +2,7 @@
 
     step = checked_step(flags, FLAGS)
     step = restore(flags, path, model, optimizer)
-    run = Run(flags, FLAGS, path, model, optimizer, step)
+    run = Training(flags, FLAGS, path, model, optimizer, step)
 """
 import os
 import platform
@@ -11,7 +11,7 @@ import signal
 import numpy as np
 
 from architecture import MODELS, keras, tf
-from training import checkpoints, folder, process, tables
+from training import checkpoints, curves, folder, process
 from training.data_sets import data_set_of
 from training.flags import name, not_default
 from training.latents import NONE_ACTIVE
@@ -31,7 +31,7 @@ def checked_step(flags, table):
                 raise ValueError("it holds weights alone, without the optimizer's state: they can be loaded and drawn, "
                                  f"but not trained on. --init_from={path} with another --train_dir starts a new run")
             if checkpoints.steps(path):  # beginning again would cut its curve back to nothing
-                rows = tables.read_losses(path)
+                rows = curves.read_losses(path)
                 raise ValueError(f"it was trained to step {rows[-1][0] if rows else 0}, and no whole checkpoint is "
                                  "left. Give another --train_dir, or --restart to move it aside and begin again")
             if os.path.exists(os.path.join(path, folder.NUMBERS)):
@@ -89,7 +89,7 @@ def hints(flags, table, beta_at):
         yield f"--beta_steps={flags.beta_steps} changes nothing without --beta_start"
 
 
-class Run:
+class Training:
     """A training under way. name: what its flags call it. records: its tables."""
 
     def __init__(self, flags, table, path, model, optimizer, step):
@@ -109,7 +109,7 @@ class Run:
 
     def end(self, step, stopped):
         """Say how it ended, and return the exit code."""
-        rows = tables.read_losses(self.path)
+        rows = curves.read_losses(self.path)
         losses = f"reconstruction {rows[-1][1]:.2f}, KL {rows[-1][2]:.2f} nats per image" if rows else "no step taken"
         if stopped and step < self.flags.max_step:
             log.info(f"{self.name}: stopped by {signal.Signals(stopped[0]).name} at step {step}, saved ({losses}); "

@@ -97,7 +97,7 @@ def trainings_of(experiments, rest, table):
         words = [*words_of(experiment), *rest]
         flags = parse(None, table, words)
         command = python(os.path.join(process.ROOT, "main.py"), *words)
-        trainings.append(jobs.Training(flags, name(flags, table), locate(flags, table), command))
+        trainings.append(jobs.Job(flags, name(flags, table), locate(flags, table), command))
     if len({training.name for training in trainings}) < len(trainings):
         process.refuse("two of these experiments have one name; give them a --train_dir each, in two sweeps")
     return trainings

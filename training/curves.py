@@ -1,4 +1,4 @@
-"""The tables that a training writes as CSV: a header, then a row a step, read whatever is in them.
+"""The curves that a training writes, as CSV: a header, then a row a step, read whatever is in them.
 
     rows, dropped = read(file)
 """
