@@ -138,6 +138,9 @@ def test_task(task, monkeypatch, capsys, number, expected):
         else:
             assert found == 2
             one_line(err, expected)
+    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "x" + number)
+    assert task() == 2
+    one_line(capsys.readouterr().err, f"SLURM_ARRAY_TASK_ID=x{number} is not the number of a task")
 
 
 def test_a_task_has_all_cores_and_a_requeued_one_does_not_restart(task, monkeypatch, capsys):

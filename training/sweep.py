@@ -122,9 +122,11 @@ def main(table, words=None):
     code."""
     sys.argv[0] = "run"
     flags, experiments = parse_sweep(table, words)
-    task = flags.task
-    if task is None and "SLURM_ARRAY_TASK_ID" in os.environ:
-        task = int(os.environ["SLURM_ARRAY_TASK_ID"])
+    task, of_slurm = flags.task, os.environ.get("SLURM_ARRAY_TASK_ID")
+    if task is None and of_slurm:
+        if not of_slurm.isdecimal():
+            process.refuse(f"SLURM_ARRAY_TASK_ID={of_slurm} is not the number of a task")
+        task = int(of_slurm)
     if task is not None and task >= len(experiments):
         process.refuse(f"task {task}: the list goes from 0 to {len(experiments) - 1}")
     if flags.restart and os.environ.get("SLURM_RESTART_COUNT", "0") != "0":
