@@ -1,4 +1,5 @@
 """What the tests share: training in their own process, running the scripts as their user does, models to look at."""
+import csv
 import logging
 import os
 import pathlib
@@ -20,7 +21,7 @@ HANG = 900  # seconds until a process is taken to hang: ten times what the slowe
 import architecture  # noqa: E402
 import main  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
-from training import checkpoints, curves, device, folder  # noqa: E402
+from training import checkpoints, device, folder  # noqa: E402
 
 
 def pytest_addoption(parser):
@@ -100,7 +101,9 @@ def same(path, other, step=None):
 
 def losses(path):
     """The rows of losses.csv: step, reconstruction, kl, seconds, beta."""
-    return list(map(tuple, curves.read_losses(path)))
+    with open(f"{path}/losses.csv") as file:
+        return [(int(row["step"]), *(float(row[key]) for key in ("reconstruction", "kl", "seconds", "beta")))
+                for row in csv.DictReader(file)]
 
 
 def scalars(path):

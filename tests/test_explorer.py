@@ -306,9 +306,13 @@ def test_thirty_frames_a_second(shipped, opened):
     assert frames[30] < 1000 / 30
 
 
-def test_one_small_file_that_loads_nothing(shipped):
+def test_one_small_file_that_loads_nothing(shipped, tmp_path):
+    """The balls' runs alone are below 4 MB; shapes, with four times the pixels, come to it."""
+    balls = (f"--train_dir={runs.SHIPPED}_model_{model}_num_balls" for model in ("conv", "all_conv"))
+    call(create_explorer.main, *balls, f"--figures={tmp_path}")
+    assert (tmp_path / "explorer.html").stat().st_size < 4e6
     content = shipped.path.read_bytes()
-    assert len(content) < 7e6  # of which shapes, with four times the pixels, are a third
+    assert len(content) < 7e6
     assert not re.search(rb"https?:|\b(src|href)=|@import|fetch\(|import\(|XMLHttp", content)
 
 

@@ -99,6 +99,37 @@ def test_a_users_process_stays_as_it_was(tmp_path):
     assert same(tmp_path / f"main_{name}", tmp_path / f"thread_{name}")
 
 
+@pytest.mark.parametrize("name, words", [("main.py", ["--max_step=1", "--batch_size=1", "--train_dir={}/s"]),
+                                         ("main.py", ["--beta=x"]),
+                                         ("create_training_curves.py", ["--train_dir={}/none", "--figures={}"])])
+def test_a_process_that_goes_on_has_what_it_had(tmp_path, name, words):
+    """As of `%run main.py` in IPython, whose user has set things up in another way."""
+    code = f"""if 1:
+        import gc, os, runpy, signal, sys
+        import matplotlib, tensorflow
+        mine = lambda *words: None
+        signal.signal(signal.SIGTERM, mine), signal.signal(signal.SIGUSR1, mine)
+        sys.excepthook = mine
+        gc.set_threshold(701, 11, 11)
+        matplotlib.use("svg")
+        matplotlib.rcParams["font.size"] = 31
+        def state():
+            return {{"signals": {{number: signal.getsignal(number) for number in signal.valid_signals()}},
+                    "hook": sys.excepthook, "gc": gc.get_threshold(), "environment": dict(os.environ),
+                    "rc": dict(matplotlib.rcParams), "argv": list(sys.argv), "folder": os.getcwd(),
+                    "streams": (sys.stdin, sys.stdout, sys.stderr)}}
+        before = state()
+        try:
+            runpy.run_path({str(ROOT / name)!r}, run_name="__main__")
+        except SystemExit as end:
+            pass
+        after = state()
+        print([key for key in before if before[key] != after[key]])"""
+    done = subprocess.run([sys.executable, "-c", code, *(word.format(tmp_path) for word in words)], cwd=tmp_path,
+                          capture_output=True, text=True, timeout=HANG, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.stdout.splitlines()[-1] == "[]", done.stdout + done.stderr
+
+
 def test_threads_are_set_once_a_process(tiny, tmp_path, capsys):
     train(tmp_path / "s", "--threads=0", **OF_TINY, max_step=1)
     train(tmp_path / "s", "--threads=3", **OF_TINY, code=2)

@@ -58,7 +58,7 @@ def adagrad(state, gradient, step, lr):
     (["--model=conv", "--beta=4", "--weight_decay=10", "--keep_prob=.5"], adam),
     (["--model=conv", "--beta_start=40", "--beta=10", "--beta_steps=2"], adam),
     (["--model=conv", "--optimizer=adagrad", "--friction"], adagrad),
-    (["--model=paper", "--data_set=shapes"], adagrad)])
+    (["--model=paper", "--data_set=shapes", "--weight_init=.01"], adagrad)])
 def test_training_takes_the_optimizers_steps_on_the_summed_loss(words, optimizer):
     """Three steps in the graph equal three steps by hand: images, noise, loss, gradient, optimizer."""
     flags = parse(*words, "--batch_size=6", "--max_step=3", "--seed=2")
@@ -80,7 +80,7 @@ def test_training_takes_the_optimizers_steps_on_the_summed_loss(words, optimizer
             loss += flags.weight_decay * sum(tf.reduce_sum(v ** 2) / 2 for v in model.variables if v.name == "kernel")
         assert [term[i] for term in terms] == pytest.approx([float(reconstruction), float(kl)], rel=1e-3)
         if not i:  # a fresh model says about one half of every pixel: ln 2 nats each
-            assert terms[0][0] == pytest.approx(np.prod(data.image_shape) * np.log(2), rel=0.03)
+            assert terms[0][0] == pytest.approx(np.prod(data.image_shape) * np.log(2), rel=0.02)
         gradients = [g.numpy().astype(float) for g in tape.gradient(loss, model.variables)]
         for variable, value, gradient, state in zip(model.variables, values, gradients, memory, strict=True):
             value -= optimizer(state, gradient, i + 1, flags.lr)

@@ -3,7 +3,7 @@
     if __name__ == "__main__":
         sys.exit(process.run(main))
 
-Importing this module changes nothing.
+Importing this module changes nothing; `run` leaves the process as it found it.
 """
 import atexit
 import contextlib
@@ -42,7 +42,8 @@ def resumes(flags):
 def run(main):
     """Call a script's main and return its exit code. Ctrl-C is a stop, not an error. Where nobody reads what it
     printed, as after `| head -1`, or the disk that it went to is full, that changes no exit code."""
-    os.environ.update({**TENSORFLOW, **os.environ})
+    environment, thresholds = dict(os.environ), gc.get_threshold()
+    os.environ.update({**TENSORFLOW, **environment})
     gc.set_threshold(10_000, 50, 100)  # collect garbage seldom: most of what a script makes stays
     atexit.register(gc.freeze)  # at its end no collection looks at the 300,000 objects of TensorFlow
     with handlers({signal.SIGTERM: lambda number, frame: sys.exit(128 + number)}):  # what is half-written is removed
@@ -56,6 +57,10 @@ def run(main):
             code = 128 + signal.SIGINT
         except BrokenPipeError:
             code = 128 + signal.SIGPIPE
+        finally:
+            gc.set_threshold(*thresholds)
+            for name in TENSORFLOW.keys() - environment.keys():
+                os.environ.pop(name, None)
     try:
         sys.stdout.flush()
     except OSError:
