@@ -131,11 +131,11 @@ def scores_without_network(data):
     return others
 
 
-def over_time(vae):
-    """What became of the active latents' scores, at each checkpoint of a run that kept many."""
+def over_time(vae, fewest=KEPT):
+    """What became of the active latents' scores, at each checkpoint of a run that kept `fewest` or more."""
     steps = checkpoints.steps(vae.folder)[::-1] if vae.folder else []
     drawn, points = states_of(vae.data)[0][:FEWER], []
-    for step in steps if len(steps) >= KEPT else ():
+    for step in steps if len(steps) >= fewest else ():
         with contextlib.suppress(ValueError):  # a damaged one, which makes no point
             then = vae.at(step)
             code = then.encode_states(drawn)[0][:, np.sort(then.active)]

@@ -13,7 +13,6 @@ apart by a third latent. Of two: the four symmetric factors; each ball's x and y
 all_conv's latents are an image of --hidden_size channels: there, every place of a channel is pulled to the same number;
 of fewer channels than numbers, places take them in turn.
 """
-import json
 import os
 import sys
 
@@ -24,6 +23,7 @@ import main
 from analysis import plotting, runs
 from architecture import MODELS, tf
 from ball_generator import HIGH, LOW
+from experiments import rows
 from training import batches, checkpoints, curves, device, folder, process
 from training.data_sets import data_set_of
 from training.flags import Flag, boolean, integer, parse, path, real
@@ -145,25 +145,10 @@ def row_of(place, start):
             "active": run.numbers["stddev"]["active"], **scores}
 
 
-def results():
-    """The rows of experiments/starts.json."""
-    with open(RESULTS, encoding="utf-8") as file:
-        return json.load(file)
-
-
-def add(row):
-    """Put a row among the results, in the place of an older one of the same run."""
-    def key(row):
-        return [row[name] for name in ("model", "hidden_size", "data", "start", "beta", "seed")]
-
-    rows = sorted([old for old in results() if key(old) != key(row)] + [row], key=key)
-    folder.write_whole(RESULTS, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
-
-
-def draw(rows):
+def draw(found):
     """The loss above that of the aligned (or symmetric) start of the same seed, against beta: a panel a model, a line a
     start through the medians, a dot a seed."""
-    panels = runs.groups(rows, lambda row: ", ".join([row["model"], row["data"].replace("_", " ")] + [
+    panels = runs.groups(found, lambda row: ", ".join([row["model"], row["data"].replace("_", " ")] + [
         f"h {row['hidden_size']}"] * (row["hidden_size"] != MODELS[row["model"]].defaults["hidden_size"])))
     figure = plotting.figure(figsize=(3.4 * len(panels), 3.6))
     figure.suptitle("What a code costs that training was started from", fontsize=11)
@@ -198,7 +183,7 @@ def run(words=None):
     if flags.draw:
         folder.check_writable(flags.figures)
         with process.default_style():
-            plotting.save(draw(results()), os.path.join(flags.figures, "starts.png"), [])
+            plotting.save(draw(rows.read(RESULTS)), os.path.join(flags.figures, "starts.png"), [])
         return 0
     device.set_up(parse(None, main.FLAGS, ["--threads=1"]))
     folder.check_writable(flags.out, "--out")
@@ -211,7 +196,8 @@ def run(words=None):
             code = main.main(words)
             if code:
                 return code
-            add(row_of(folder.locate(parse(None, main.FLAGS, words), main.FLAGS), start))
+            row = row_of(folder.locate(parse(None, main.FLAGS, words), main.FLAGS), start)
+            rows.add(RESULTS, row, ("model", "hidden_size", "data", "start", "beta", "seed"))
     return 0
 
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from ball_generator import Balls
-from experiments import starts
+from experiments import rows, starts
 
 
 def test_codes():
@@ -21,10 +21,10 @@ def test_codes():
 
 def test_figure():
     """A line through the medians of what each start's loss is above the aligned one's of the same seed."""
-    rows = [{"model": "conv", "hidden_size": 32, "data": "one_ball", "start": start, "beta": beta, "seed": seed,
-             "reconstruction": 20 + extra * (1 + seed), "kl": 3}
-            for start, extra in (("aligned", 0), ("folded", 2)) for beta in (0.1, 1.0) for seed in (0, 1, 5)]
-    (axes,) = starts.draw(rows).axes
+    found = [{"model": "conv", "hidden_size": 32, "data": "one_ball", "start": start, "beta": beta, "seed": seed,
+              "reconstruction": 20 + extra * (1 + seed), "kl": 3}
+             for start, extra in (("aligned", 0), ("folded", 2)) for beta in (0.1, 1.0) for seed in (0, 1, 5)]
+    (axes,) = starts.draw(found).axes
     lines = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"}
     assert lines["aligned"] == [0, 0] and lines["folded"] == pytest.approx([4, 4])
-    assert axes.get_title() == "conv, one ball" and starts.draw(starts.results()).axes
+    assert axes.get_title() == "conv, one ball" and starts.draw(rows.read(starts.RESULTS)).axes

@@ -1,0 +1,105 @@
+"""Several seeds, of which one goes on: does the loss tell early, without labels, which code will be aligned?
+
+    python main.py --model=conv --beta=1 --beta_start=34 --seed=20 --max_step=14000 --save_every=500 --keep=1000
+    python -m experiments.seeds --train_dir=./checkpoints/train_store
+    python -m experiments.seeds --draw --figures=figures
+
+Train three seeds by the first, 20, 21 and 22. The one of the lowest loss (reconstruction + beta * KL, mean of the steps
+12,000 to 14,000) goes on, by the same command with --max_step=80000. The second command adds a row a run to
+experiments/seeds.json: that loss, and the SAP score against steps. The third draws what is there. The rule was found on
+seeds below 20; those from 20 on, three at a time, try it.
+"""
+import os
+import sys
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from analysis import measure, plotting, runs
+from experiments import rows
+from training import curves, folder, process
+from training.flags import Flag, boolean, parse
+from training.progress import say
+
+RESULTS = os.path.join(process.ROOT, "experiments", "seeds.json")
+AT, LAST = 14_000, 2000  # the step at which one is chosen, by the mean loss of so many steps
+TRIED, OF = 20, 3        # seeds from which on the rule is tried, so many at a time
+
+FLAGS = (
+    runs.TRAIN_DIRS,
+    Flag("draw", boolean, False, "draw what there is, and add nothing"),
+    runs.FIGURES,
+)
+
+
+def row_of(run):
+    points = [point for point in run.numbers["over_time"]["points"] or measure.over_time(run.vae, 1)["points"]
+              if point["active"]]
+    early = [row for row in run.losses if AT - LAST < row[0] <= AT]
+    if not early or run.step < AT:
+        raise ValueError(f"it is at step {run.step:,}, short of {AT:,}")
+    loss = np.average([reconstruction + beta * kl for _, reconstruction, kl, _, beta in early],
+                      weights=curves.weights(run.losses)[[row in early for row in run.losses]])
+    steps, betas = np.array([(row[0], row[4]) for row in run.losses]).T
+    return {"model": run.flags.model, "data": run.data.key, "setting": run.setting.split(", so far")[0],
+            "seed": run.flags.seed, "loss": round(float(loss), 3),
+            "points": [[point["step"], round(float(np.interp(point["step"], steps, betas)), 2), point["active"],
+                        round(point["sap"], 3)] for point in points]}
+
+
+def chosen(found):
+    """The seeds that go on: of every three in turn, that of the lowest loss."""
+    groups = runs.groups([row for row in found if row["seed"] >= TRIED], lambda row: (row["seed"] - TRIED) // OF)
+    return {min(group, key=lambda row: row["loss"])["seed"] for group in groups.values() if len(group) == OF}
+
+
+def draw(found):
+    """Left, the SAP score of every seed against steps, with beta; right, at the step of the choice against the loss."""
+    figure = plotting.figure(figsize=(10, 4.2))
+    left, right = figure.subplots(1, 2)
+    best = chosen(found)
+    kinds = {"chosen": {"color": "C0"}, "not chosen": {"color": "0.6"},
+             "seeds that the rule was found on": {"color": "0.6", "markerfacecolor": "none"}}
+    marks = {"two latents": "o", "three": "^"}
+    for row in found:
+        kind = list(kinds.values())[2 if row["seed"] < TRIED else row["seed"] not in best]
+        steps, _, active, scores = np.array(row["points"]).T
+        shown = steps <= (np.inf if row["seed"] in best else AT)
+        left.plot(steps[shown], scores[shown], linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
+        ((latents, score),) = np.array([active, scores]).T[steps == AT]
+        right.plot(row["loss"], score, list(marks.values())[int(latents) - 2], markersize=6, zorder=3, **kind)
+    left.axvline(AT, color="0.3", linewidth=1, linestyle=":")
+    left.set(xscale="log", xlabel="step, and β", ylabel="SAP score", ylim=(-0.03, 1.03))
+    longest = max((row["points"] for row in found), key=len)
+    ticks = [3000, 5000, 8000, AT, 20_000, 40_000, 80_000]
+    betas = np.interp(ticks, *np.array(longest)[:, :2].T)
+    left.set_xticks(ticks, [f"{step // 1000}k\n{beta:.0f}" for step, beta in zip(ticks, betas, strict=True)])
+    left.minorticks_off()
+    right.set(xlabel=f"loss at step {AT:,} (nats per image)", ylabel=f"SAP score at step {AT:,}", ylim=(-0.03, 1.03))
+    for axis in left, right:
+        axis.grid(alpha=0.25)
+    what = ", ".join([found[0]["model"], found[0]["data"].replace("_", " "), found[0]["setting"]])
+    figure.suptitle(f"{what}: of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
+    handles = [Line2D([], [], linestyle="none", label=label, marker="o", **look) for label, look in kinds.items()]
+    handles += [Line2D([], [], linestyle="none", label=label, marker=mark, color="0.3", markerfacecolor="none")
+                for label, mark in marks.items()]
+    plotting.legend(figure, handles, 5)
+    return figure
+
+
+def run(words=None):
+    flags = parse(__doc__, FLAGS, words)
+    if flags.draw:
+        folder.check_writable(flags.figures)
+        with process.default_style():
+            plotting.save(draw(rows.read(RESULTS)), os.path.join(flags.figures, "seeds.png"), [])
+        return 0
+    for run, row in runs.each(runs.runs_of(flags.train_dir), "measuring", row_of):
+        rows.add(RESULTS, row, ("model", "data", "setting", "seed"))
+        step, _, _, score = row["points"][-1]
+        say(f"{run.name}: loss {row['loss']} at step {AT:,}, SAP score {score} at {step:,}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(process.run(run))
