@@ -3,6 +3,7 @@
     python create_all.py --train_dir=./checkpoints/train_store --figures=figures
 """
 import sys
+import time
 import traceback
 
 import create_beta_images
@@ -22,22 +23,23 @@ SCRIPTS = (create_error_graph, create_stddev_graphs, create_training_curves, cre
 
 
 def main(words=None):
-    """Call the main of every plot script. Returns 0 if all of them drew something that they can draw."""
+    """Returns 0 if every script drew something, or, as the explorer may, said that it can draw none of these runs."""
     flags = runs.parse_flags(__doc__, words)
-    if not runs.runs_of(flags.train_dir):
-        return 1
+    found = runs.runs_of(flags.train_dir)
     failed = []
-    for script in SCRIPTS:
+    for script in SCRIPTS if found else ():
+        began, drawn = time.perf_counter(), False
         try:
-            code = script.main([*(f"--train_dir={place}" for place in flags.train_dir), f"--figures={flags.figures}"])
+            with process.default_style():
+                drawn = script.draw_all(found, flags.figures) or script is create_explorer
         except Exception:  # whatever it is: the others are drawn
             traceback.print_exc()
-            code = 1
-        if code and code != create_explorer.NONE_KNOWN:  # of which it has told
+        say(f"{script.__name__}.py: {time.perf_counter() - began:.0f} s")
+        if not drawn:
             failed.append(script.__name__)
     if failed:
         say(f"not drawn: {', '.join(failed)}", sys.stderr)
-    return 1 if failed else 0
+    return 1 if failed or not found else 0
 
 
 if __name__ == "__main__":

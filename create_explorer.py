@@ -12,7 +12,6 @@ import os
 import pathlib
 import re
 import sys
-import time
 
 import numpy as np
 
@@ -25,7 +24,6 @@ from training.progress import say
 PAGE = pathlib.Path(process.ROOT, "analysis", "explorer.html")
 PLACE = "{} <!-- filled in by create_explorer.py -->"  # in the page
 LARGE = 1_000_000  # weights
-NONE_KNOWN = 2     # exit code where there is no run that it can show, as of another data set than balls
 FLAGS = (
     runs.OF_SHIPPED,
     runs.FIGURES,
@@ -99,22 +97,18 @@ def planes(data):
     return [view for view in data.views if len(view.axes) == 2]
 
 
-def main(words=None):
-    """Returns NONE_KNOWN if there is no run that it can show."""
-    began = time.perf_counter()
-    flags, page = runs.parse_flags(__doc__, words, FLAGS), PAGE.read_text(encoding="utf-8")
-    found = [run for run in runs.runs_of(flags.train_dir) if run.has_weights]
-    sizes = runs.each(found, "explorer.html", lambda run: check(run, page))
-    chosen = [run for run, size in sizes if flags.large or size <= LARGE]
+def draw_all(found, figures, large=False, dtype=DTYPES["half"]):
+    """Returns whether there is a run that it can show."""
+    page = PAGE.read_text(encoding="utf-8")
+    sizes = runs.each([run for run in found if run.has_weights], "explorer.html", lambda run: check(run, page))
+    chosen = [run for run, size in sizes if large or size <= LARGE]
     if len(chosen) < len(sizes):
         say(f"explorer.html: {len(sizes) - len(chosen)} of {len(sizes)} runs are of large models; --large adds them")
     made = runs.each(runs.with_numbers(chosen, "active_latents", "reconstruction", "stddev"), "explorer.html",
-                     lambda run: content_of_run(run, DTYPES[flags.weights]))
-    if sizes and not chosen:
-        return 0
+                     lambda run: content_of_run(run, dtype))
     if not made:
         say("no explorer.html: there is no run with weights that it can show", sys.stderr)
-        return NONE_KNOWN
+        return False
     by_data = runs.groups([run for run, _ in made], lambda run: run.data)
     paint = map_sheets.colours()
     colours = np.array([*paint(np.linspace(0, 1, GREY)), paint(np.nan)])[:, :3]
@@ -122,10 +116,15 @@ def main(words=None):
                "data_sets": [content_of_data(data, mine) for data, mine in by_data.items()],
                "colours": np.round(255 * colours).astype(int).tolist()}
     page = page.replace(PLACE, json.dumps(content, ensure_ascii=False).replace("<", r"\u003c"))
-    path = os.path.join(flags.figures, "explorer.html")
+    path = os.path.join(figures, "explorer.html")
     folder.write_whole(path, page)
-    say(f"{path}: {len(made)} runs, {len(page.encode()) / 1e6:.2f} MB; {time.perf_counter() - began:.0f} s")
-    return 0
+    say(f"{path}: {len(made)} runs, {len(page.encode()) / 1e6:.2f} MB")
+    return True
+
+
+def main(words=None):
+    flags = runs.parse_flags(__doc__, words, FLAGS)
+    return 0 if draw_all(runs.runs_of(flags.train_dir), flags.figures, flags.large, DTYPES[flags.weights]) else 2
 
 
 if __name__ == "__main__":

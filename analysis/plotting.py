@@ -2,10 +2,8 @@
 
     main = script(__doc__, draw_all)
 """
-import os
 import re
 import textwrap
-import time
 
 import numpy as np
 from matplotlib import colormaps
@@ -89,7 +87,7 @@ class Tiles:
         self.write(row, 0, -0.12, 0.5, text, ha="right", va="center", fontsize=fontsize)
 
 
-def listed(word, values):
+def ranged(word, values):
     """What some runs have of a word, as "step 10", "steps 10, 20" or, of more than two, "steps 10 to 30"."""
     values = [f"{value:,}" for value in sorted(set(values))]
     return f"{word}{'s' * (len(values) > 1)} " + (
@@ -100,7 +98,7 @@ def caption(shown):
     """Which runs a figure shows: data set, steps, seeds; and what its marks say of them."""
     variants = {run.variant for run in shown}
     text = "; ".join([shown[0].data.words, *([variants.pop()] if len(variants) == 1 and shown[0].variant else []),
-                      listed("step", [run.step for run in shown]), listed("seed", [run.flags.seed for run in shown])])
+                      ranged("step", [run.step for run in shown]), ranged("seed", [run.flags.seed for run in shown])])
     return text + "; hollow: not trained to its end" * any(not finished(run) for run in shown)
 
 
@@ -226,11 +224,8 @@ def script(description, draw):
     """The main of a plot script, (words) -> exit code. draw: (runs, folder of figures) -> whether there was something
     to draw; it is called in matplotlib's own style, whatever the user's is."""
     def main(words=None):
-        began = time.perf_counter()
         flags = runs.parse_flags(description, words)
         with default_style():
             found = runs.runs_of(flags.train_dir)
-            drawn = bool(found) and draw(found, flags.figures)
-        say(f"{os.path.basename(draw.__code__.co_filename)}: {time.perf_counter() - began:.0f} s")
-        return 0 if drawn else 1
+            return 0 if found and draw(found, flags.figures) else 1
     return main

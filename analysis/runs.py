@@ -4,7 +4,6 @@
     for run in runs_of(flags.train_dir): ...
     for run in each(runs, "drawing"): ...      with a bar; one that fails is named and left out
 """
-import contextlib
 import dataclasses
 import functools
 import json
@@ -127,25 +126,13 @@ def parse_flags(description, words=None, table=FLAGS):
 
 def runs_of(train_dirs):
     """Every run that these --train_dir stand for: data set by data set, models in their order. Says which folders are
-    left out, and why. A process reads and says it once, as long as the folders stay as they are."""
+    left out, and why."""
     places = dict.fromkeys(place for train_dir in train_dirs for place in folder.find(train_dir))
-    found = _runs_of(tuple((place, stamp(place)) for place in places))
     if not places:
         say(f"nothing to draw: there is no run at {' nor '.join(train_dirs)}; main.py makes them, and --train_dir is a "
             "prefix, as main.py's: checkpoints/train_store", sys.stderr)
-    return found
-
-
-def stamp(place):
-    """What becomes another when a run is trained on or begun anew; and does not when it is measured."""
-    with contextlib.suppress(OSError):
-        return os.stat(os.path.join(place, "flags.json")).st_mtime_ns, *checkpoints.steps(place)
-
-
-@functools.lru_cache(maxsize=1)
-def _runs_of(places):
     found, left_out = {}, {}
-    for place, _ in places:
+    for place in places:
         try:
             run = Run(place)
             other = found.setdefault(run.name, run)
@@ -184,13 +171,11 @@ def each(runs, what, function):
 
 
 def with_numbers(runs, *keys):
-    """The runs that have these numbers, all of them finite; says which are left out."""
+    """The runs that have these numbers; says which are left out."""
     def check(run):
         missing = [key for key in keys if key not in run.numbers]
         if missing:
             raise ValueError(f"its numbers.json has no {missing[0]} as it is measured now, and it has no weights")
-        if any(has_none(run.numbers[key]) for key in keys):
-            raise ValueError("a number of it is not finite")
     return [run for run, _ in each(runs, "measuring", check)]
 
 
@@ -206,12 +191,6 @@ def pair(mine):
         if same:
             return [min(same, key=lambda other: len(run.flags.variant.items() ^ other.flags.variant.items())), run]
     return [constant[0], constant[-1]] if len({run.flags.beta for run in constant}) > 1 else alive[:1]
-
-
-def has_none(value):
-    """Whether an object of JSON has a null somewhere."""
-    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    return value is None or any(map(has_none, inner))
 
 
 @functools.cache

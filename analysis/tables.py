@@ -82,11 +82,14 @@ def annealed(found):
     """Of one ball at a final beta of 1: constant beta, and annealed, of seeds that the schedule was not chosen on."""
     chosen = [run for run in found if run.data.key == "one_ball" and run.flags.beta == 1
               and (not run.variant or run.annealed and run.flags.seed not in CHOICE.get(run.flags.model, (0, 1, 2)))]
-    return summary_of(chosen)
+    return table(SUMMARY, summary_of(chosen))
+
+
+SUMMARY = ("", "seeds", "steps", "active latents", *(METRICS[key].title for key in SCORES), "reconstruction loss")
 
 
 def summary_of(chosen):
-    """A row for each setting: medians and ranges over the seeds."""
+    """A row of SUMMARY for each setting: medians and ranges over the seeds."""
     rows = []
     for words, mine in runs.groups(chosen, lambda run: run.label).items():
         scores = [spread([np.mean(run.scores[key]) for run in mine]) if all(key in run.scores for run in mine) else NONE
@@ -94,8 +97,7 @@ def summary_of(chosen):
         rows.append([words, listed([run.flags.seed for run in mine]), listed([run.step for run in mine]),
                      spread([run.numbers["stddev"]["active"] for run in mine], 0), *scores,
                      spread([loss(run) for run in mine])])
-    return table(["", "seeds", "steps", "active latents", *(METRICS[key].title for key in SCORES),
-                  "reconstruction loss"], rows)
+    return rows
 
 
 # RESULTS and docs/tables.md
@@ -144,16 +146,16 @@ def kept_by(mine):
 def settings(found, key):
     """The scores of every setting on a data set, medians over seeds; then untrained networks, and what needs none."""
     mine = [run for run in found if run.data.key == key]
-    lines = summary_of(mine)
-    rows = []
+    others = {}
     for model, group in runs.groups(mine, lambda run: run.flags.model).items():
-        others = [run.scores["others"][UNTRAINED] for run in group]
-        rows.append((f"{model}, untrained", {name: np.mean([np.mean(other[name]) for other in others])
-                                             for name in SCORES if all(name in other for other in others)}))
-    rows += [(what, numbers) for what, numbers in mine[0].scores["others"].items() if what != UNTRAINED] if mine else []
-    return lines + [table([], [[what, NONE, NONE, NONE, *(
-        f"{np.mean(numbers[name]):.2f}" if name in numbers else NONE for name in SCORES), NONE]])[2]
-        for what, numbers in rows]
+        untrained = [run.scores["others"][UNTRAINED] for run in group]
+        others[f"{model}, untrained"] = {name: np.mean([np.mean(scores[name]) for scores in untrained])
+                                         for name in SCORES if all(name in scores for scores in untrained)}
+    others.update(mine[0].scores["others"] if mine else {})
+    others.pop(UNTRAINED, None)
+    return table(SUMMARY, summary_of(mine) + [
+        [what, NONE, NONE, NONE, *(f"{np.mean(scores[name]):.2f}" if name in scores else NONE for name in SCORES), NONE]
+        for what, scores in others.items()])
 
 
 def paper(found):
@@ -185,12 +187,14 @@ def losses(found):
     rows = []
     for run in swept(found):
         ours, old, floor = loss(run), run.published("reconstruction_loss"), run.numbers["reconstruction"]["entropy"]
+        rows_of_heat_map = run.numbers.get("heat_map", {}).get("rows_that_change", NONE)
         rows.append([run.flags.model, run.data.words, f"{run.flags.beta:g}", run.flags.seed,
                      f"{ours:.2f} ± {run.numbers['reconstruction']['standard_error']:.2f}", f"{old:.2f}",
                      f"{100 * (ours / old - 1) + 0:+.1f} %", f"{ours - floor:.2f}", f"{old - floor:.2f}",
-                     run.numbers["stddev"]["active"], run.published("active_latents")])
+                     run.numbers["stddev"]["active"], run.published("active_latents"),
+                     rows_of_heat_map, run.published("heat_map_rows_that_change_the_picture") or NONE])
     return table(["model", "data", "β", "seed", "loss, ours", "2016's", "difference", "above the images' entropy, ours",
-                  "2016's", "active, ours", "2016's"], rows)
+                  "2016's", "active, ours", "2016's", "rows that change, ours", "2016's"], rows)
 
 
 def every_run(found):
@@ -207,35 +211,12 @@ def every_run(found):
         METRICS[key].title for key in ("r2", *SCORES))], rows)
 
 
-def heat_maps(found):
-    """In how many of a heat map's ten rows some pixel changes by more than a quarter of the grey scale."""
-    rows = []
-    for run in swept(found):
-        ours, old = run.numbers.get("heat_map"), run.published("heat_map_rows_that_change_the_picture")
-        if ours:
-            rows.append([run.flags.model, run.data.words, f"{run.flags.beta:g}", run.flags.seed,
-                         ours["rows_that_change"], NONE if old is None else old])
-    return table(["model", "data", "β", "seed", "rows that change, ours", "2016's"], rows)
-
-
-def starts(found):
-    """What became of the codes of experiments/starts.py, a line a run."""
-    with open(os.path.join(ROOT, "experiments", "starts.json"), encoding="utf-8") as file:
-        rows = json.load(file)
-    return table(["model", "h", "data", "start", "β", "seed", "steps", "reconstruction", "KL", "loss", "active",
-                  "linear R²", "SAP score"],
-                 [[row["model"], row["hidden_size"], row["data"].replace("_", " "), row["start"], f"{row['beta']:g}",
-                   row["seed"], f"{row['step']:,}", f"{row['reconstruction']:.2f}", f"{row['kl']:.2f}",
-                   f"{row['reconstruction'] + row['beta'] * row['kl']:.2f}", row["active"], f"{np.mean(row['r2']):.2f}",
-                   f"{row['sap']:.2f}"] for row in rows])
-
-
 TABLES = {  # file > name of its markers > what makes the lines
     "README.md": {"reproduced": reproduced, "annealed": annealed},
     "RESULTS.md": {"tolerances": tolerances, "paper": paper},
-    "docs/tables.md": {"losses": losses, "heat_maps": heat_maps, "one_ball": lambda found: settings(found, "one_ball"),
+    "docs/tables.md": {"losses": losses, "one_ball": lambda found: settings(found, "one_ball"),
                        "two_balls": lambda found: settings(found, "two_ball"),
-                       "shapes": lambda found: settings(found, "shapes"), "every_run": every_run, "starts": starts}}
+                       "shapes": lambda found: settings(found, "shapes"), "every_run": every_run}}
 
 
 def put(text, name, lines):

@@ -31,6 +31,7 @@ from training.seeds import Purpose
 
 RESULTS = os.path.join(process.ROOT, "experiments", "starts.json")
 PULL = 20.0  # weight of the squared distance between means and target, nats per image
+SHARP = 0.1  # stddev of the latents that the decoder alone is trained with
 LAST = 1000  # steps that a loss is the mean over
 
 
@@ -62,7 +63,7 @@ def in_order(data, positions):
 
 STARTS = {1: {"aligned": rotated(0), "rotated 15°": rotated(15), "rotated 45°": rotated(45), "folded": folded},
           2: {"symmetric factors": symmetric, "balls in the order of x": in_order}}
-
+NAMES = [start for starts in STARTS.values() for start in starts]
 
 FLAGS = (
     Flag("model", MODELS, "conv", "which of the models"),
@@ -71,11 +72,11 @@ FLAGS = (
     Flag("seed", integer(0), 0, "of the start and of the training"),
     Flag("beta", real("from 0 on", lambda x: x >= 0), [0.1, 1.0, 4.0, 10.0], "to train on at; may be given more than "
          "once", many=True),
-    Flag("start", [start for starts in STARTS.values() for start in starts], None,
-         "which; by default all of the data set; may be given more than once", many=True),
+    Flag("start", NAMES, None, "which; by default all of the data set; may be given more than once", many=True),
     Flag("supervised", integer(1), 4000, "steps with supervision"),
     Flag("steps", integer(1000), 8000, "steps without, for each start and beta"),
     Flag("out", path, os.path.join(process.ROOT, "checkpoints", "starts"), "folder of the runs"),
+    Flag("decoder", boolean, False, "train the decoder alone, from the codes themselves, and print its loss"),
     Flag("draw", boolean, False, "draw what there is, and train nothing"),
     runs.FIGURES,
 )
@@ -88,21 +89,28 @@ def target_of(code, latents, channels):
     return np.tile(wide, (1, -(-latents // wide.shape[1])))[:, :latents].astype(np.float32)
 
 
-def supervise(flags, data, code):
-    """A model whose latents' means are near a code, states [n, ...] -> [n, numbers]; the others say nothing."""
+def supervise(flags, data, code, alone=False):
+    """A model whose latents' means are near a code, states [n, ...] -> [n, numbers]; the others say nothing. alone: the
+    decoder alone, from the code itself, each latent's stddev at SHARP."""
     model = checkpoints.new_model(flags, data)
     optimizer = main.new_optimizer(flags, model)
+    trained = model.decoder.trainable_variables if alone else model.variables
 
     @tf.function
     def step_on(states, target, step):
         images = data.render(states)
         noise = architecture.normal((flags.batch_size, model.latents), main.seed_at(flags, Purpose.NOISE, step))
         with tf.GradientTape() as tape:
-            reconstruction, kl = model.losses(images, noise)
-            mean, _ = model.encode(images)
-            pull = tf.reduce_mean(tf.reduce_sum((mean - target) ** 2, axis=1))
-            loss = main.objective(flags, model, reconstruction, kl, step) + flags.batch_size * PULL * pull
-        optimizer.apply(tape.gradient(loss, model.variables))
+            if alone:
+                logits = model.decode(target + SHARP * noise)
+                reconstruction, pull = tf.reduce_mean(architecture.reconstruction_loss(images, logits)), 0.0
+                loss = flags.batch_size * reconstruction
+            else:
+                reconstruction, kl = model.losses(images, noise)
+                mean, _ = model.encode(images)
+                pull = tf.reduce_mean(tf.reduce_sum((mean - target) ** 2, axis=1))
+                loss = main.objective(flags, model, reconstruction, kl, step) + flags.batch_size * PULL * pull
+        optimizer.apply(tape.gradient(loss, trained), trained)
         return pull, reconstruction
 
     step = 0
@@ -146,35 +154,38 @@ def row_of(place, start):
 
 
 def draw(found):
-    """The loss above that of the aligned (or symmetric) start of the same seed, against beta: a panel a model, a line a
-    start through the medians, a dot a seed."""
-    panels = runs.groups(found, lambda row: ", ".join([row["model"], row["data"].replace("_", " ")] + [
-        f"h {row['hidden_size']}"] * (row["hidden_size"] != MODELS[row["model"]].defaults["hidden_size"])))
-    figure = plotting.figure(figsize=(3.4 * len(panels), 3.6))
+    """The loss above that of the first start of the same seed, against beta: a panel for each model and data set with
+    several starts, a line a start through the medians, a dot a seed."""
+    found = sorted(found, key=lambda row: (list(MODELS).index(row["model"]), row["data"], NAMES.index(row["start"])))
+    words = {"one_ball": "one ball", "two_ball": "two balls"}
+    panels = runs.groups(found, lambda row: f"{row['model']}, {words[row['data']]}")
+    panels = {title: mine for title, mine in panels.items() if len({row["start"] for row in mine}) > 1}
+    figure = plotting.figure(figsize=(3.3 * len(panels), 3.8))
     figure.suptitle("What a code costs that training was started from", fontsize=11)
     handles = {}
     for axis, (title, mine) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         loss = {(row["start"], row["beta"], row["seed"]): row["reconstruction"] + row["beta"] * row["kl"]
                 for row in mine}
-        first = next(start for starts in STARTS.values() for start in starts if start in {row["start"] for row in mine})
+        first = mine[0]["start"]
         all_betas = sorted({row["beta"] for row in mine})
-        for number, (start, its) in enumerate(runs.groups(mine, lambda row: row["start"]).items()):
+        for start, its in runs.groups(mine, lambda row: row["start"]).items():
+            colour = f"C{NAMES.index(start)}"
             above = {}
             for row in its:
                 if (first, row["beta"], row["seed"]) in loss:
                     above.setdefault(row["beta"], []).append(
                         loss[start, row["beta"], row["seed"]] - loss[first, row["beta"], row["seed"]])
             betas = sorted(above)
-            (handles[start],) = axis.plot(betas, [np.median(above[beta]) for beta in betas], color=f"C{number}",
+            (handles[start],) = axis.plot(betas, [np.median(above[beta]) for beta in betas], color=colour,
                                           label=start)
             for beta in betas:
-                axis.plot([beta] * len(above[beta]), above[beta], "o", color=f"C{number}", markersize=4)
-        axis.set(title=title, xlabel="β", xscale="log")
+                axis.plot([beta] * len(above[beta]), above[beta], "o", color=colour, markersize=4)
+        axis.set(title=title, xlabel="β", xscale="log", ylim=(-0.3, max(1.2, axis.get_ylim()[1])))
         axis.set_xticks(all_betas, [f"{beta:g}" for beta in all_betas])
         axis.minorticks_off()
         axis.grid(alpha=0.25)
-    figure.axes[0].set_ylabel("loss above the aligned start's\n(nats per image)")
-    plotting.legend(figure, list(handles.values()), 4)
+    figure.axes[0].set_ylabel("loss above the aligned start's, or\nthat of symmetric factors (nats)", fontsize=9)
+    plotting.legend(figure, list(handles.values()), 3)
     return figure
 
 
@@ -188,6 +199,10 @@ def run(words=None):
     device.set_up(parse(None, main.FLAGS, ["--threads=1"]))
     folder.check_writable(flags.out, "--out")
     for start in flags.start or STARTS[flags.num_balls]:
+        if flags.decoder:
+            own = parse(None, main.FLAGS, [*words_of(flags), f"--max_step={flags.supervised}"])
+            supervise(own, data_set_of(own), STARTS[flags.num_balls][start], alone=True)
+            continue
         place = given(flags, start)
         for beta in flags.beta:
             prefix = os.path.join(flags.out, "from")

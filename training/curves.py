@@ -1,6 +1,6 @@
 """The curves that a training writes, as CSV: a header, then a row a step, read whatever is in them.
 
-    rows, dropped = read(file)
+    rows = read(file)
 """
 import math
 import os
@@ -13,30 +13,28 @@ LOSSES = "step", "reconstruction", "kl", "seconds", "beta"  # of losses.csv; nat
 
 
 def read(file):
-    """Rows of numbers below the header of a CSV file, and how many lines were dropped since they make no sense: another
-    number of columns than the header, no finite numbers, a step that is no whole number or not above the one before. A
-    last line without its end, as a kill leaves it, is dropped and not counted. No file: no rows."""
+    """Rows of numbers below the header of a CSV file; no file: none. Lines that make no sense are left out: another
+    number of columns than the header, no finite numbers, a step that is no whole number or not above the one before, or
+    a last line without its end, as a kill leaves it."""
     if not os.path.exists(file):
-        return [], 0
+        return []
     with open(file, encoding="utf-8", errors="replace", newline="") as content:
         header, *lines = content.read().split("\n")
-    rows, dropped = [], 0
+    rows = []
     for line in lines[:-1]:
         try:
             row = [float(word) for word in line.split(",")]
         except ValueError:
-            row = []
+            continue
         good = len(row) == len(header.split(",")) and all(map(math.isfinite, row)) and row[0] == int(row[0]) >= 0
         if good and (not rows or row[0] > rows[-1][0]):
             rows.append([int(row[0]), *row[1:]])
-        else:
-            dropped += 1
-    return rows, dropped
+    return rows
 
 
 def read_losses(folder):
     """The rows of a run's losses.csv."""
-    return read(os.path.join(folder, "losses.csv"))[0]
+    return read(os.path.join(folder, "losses.csv"))
 
 
 def line(row):
@@ -45,12 +43,10 @@ def line(row):
 
 
 def start(file, header, step):
-    """Write a table anew with the rows that it has up to a step: of a run that is resumed there. Returns these rows,
-    and the number of lines dropped."""
-    rows, dropped = read(file)
-    rows = [row for row in rows if row[0] <= step]
+    """Write a table anew with the rows that it has up to a step, of a run that is resumed there; returns these rows."""
+    rows = [row for row in read(file) if row[0] <= step]
     write_whole(file, "".join([",".join(header) + "\n", *map(line, rows)]))
-    return rows, dropped
+    return rows
 
 
 def append(file, row):

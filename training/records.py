@@ -52,19 +52,13 @@ class Records:
 
     def __init__(self, path, step, latents):
         self.path = path
-        rows = self._start("losses.csv", curves.LOSSES, step)
-        self._start("stddev.csv", ["step", *map(str, range(1, latents + 1))], step)
+        rows = curves.start(self._file("losses.csv"), curves.LOSSES, step)
+        curves.start(self._file("stddev.csv"), ["step", *map(str, range(1, latents + 1))], step)
         self.started = time.perf_counter() - (rows[-1][3] if rows else 0)
         self.events, self.waiting = tf.summary.create_file_writer(path), []
 
     def _file(self, file):
         return os.path.join(self.path, file)
-
-    def _start(self, file, header, step):
-        rows, dropped = curves.start(self._file(file), header, step)
-        if dropped:
-            log.warning(f"{self._file(file)}: dropped {dropped} line{'s' * (dropped > 1)} that made no sense")
-        return rows
 
     def add(self, step, reconstruction, kl, beta):
         """A row: the mean losses, in nats per image, since the row before, and beta at its end."""
@@ -98,7 +92,7 @@ class Records:
 
     def _draw_stddev(self):
         """stddev.csv as a plot: one line a report, the later the darker."""
-        rows, _ = curves.read(self._file("stddev.csv"))
+        rows = curves.read(self._file("stddev.csv"))
         with process.default_style():
             figure = Figure(figsize=(7, 4.5), layout="constrained")
             axes = figure.add_subplot()
