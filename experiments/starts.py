@@ -9,7 +9,9 @@ experiments/starts.json, a row a run. The second draws what is there: the loss a
 beta.
 
 Starts of one ball: aligned with x and y; rotated by 15 and by 45 degrees; folded: x cut at its middle, its halves told
-apart by a third latent. Of two: the four symmetric factors; each ball's x and y, the balls in the order of their x.
+apart by a third latent. Of two: the four symmetric factors; the same with three of them
+(all but dx² − dy²) rotated; each ball's x and y, the balls in the order of their x.
+
 all_conv's latents are an image of --hidden_size channels: there, every place of a channel is pulled to the same number;
 of fewer channels than numbers, places take them in turn.
 """
@@ -56,13 +58,21 @@ def symmetric(data, positions):
     return (data.factors_of(positions) - drawn.mean(axis=0)) / drawn.std(axis=0)
 
 
+def symmetric_rotated(data, positions):
+    """Of the four, the third as it is; the others turned, none along an axis."""
+    x, y, square, product = symmetric(data, positions).T
+    three = (x + y + product) / 3 ** 0.5, (x - y) / 2 ** 0.5, (x + y - 2 * product) / 6 ** 0.5
+    return np.stack([*three, square], axis=1)
+
+
 def in_order(data, positions):
     order = positions[:, :, 0].argsort(axis=1)
     return unit(np.take_along_axis(positions, order[:, :, None], axis=1)).reshape(len(positions), -1)
 
 
 STARTS = {1: {"aligned": rotated(0), "rotated 15°": rotated(15), "rotated 45°": rotated(45), "folded": folded},
-          2: {"symmetric factors": symmetric, "balls in the order of x": in_order}}
+          2: {"symmetric factors": symmetric, "three of them rotated": symmetric_rotated,
+              "balls in the order of x": in_order}}
 NAMES = [start for starts in STARTS.values() for start in starts]
 
 FLAGS = (

@@ -338,5 +338,5 @@ def test_runs_that_it_cannot_show(tmp_path, monkeypatch, capsys):
 
 def test_large_models_only_where_asked_for(tmp_path, capsys):
     path = made_up(tmp_path / "store", "--model=fully_connected")
-    call(create_explorer.main, f"--train_dir={path}", f"--figures={tmp_path}")  # no fault of a sweep that draws them
+    call(create_explorer.main, f"--train_dir={path}", f"--figures={tmp_path}", code=2)
     assert "--large" in capsys.readouterr().out and not (tmp_path / "explorer.html").exists()

@@ -11,11 +11,10 @@ from spots import Lines
 
 import architecture
 import create_training_curves
-from analysis import animation, load, loader, maps, measure, runs, samples
+from analysis import animation, load, loader, maps, measure, samples
 from analysis.measure import MEASURES, UNTRAINED
 from ball_generator import Balls
 from shape_generator import Shapes
-from training import checkpoints
 from training.seeds import Purpose
 
 ONE = Balls()
@@ -78,8 +77,7 @@ def test_scores_over_time(trained, vae, monkeypatch):
     assert points[-1] == {"step": 300, "active": len(vae.active), "r2": pytest.approx(np.mean(last["r2"])),
                           "sap": pytest.approx(last["sap"]), "mig": pytest.approx(last["mig"])}
     assert points[0]["active"] == len(vae.at(10).active)
-    monkeypatch.setattr(measure, "KEPT", 31)
-    assert measure.over_time(vae) == {"points": []}
+    assert measure.over_time(vae, fewest=31) == {"points": []}
 
 
 # Where they are kept
@@ -99,8 +97,7 @@ def cheap(monkeypatch):
 
 
 def draw(place, code=0):
-    """The curves of a run's folder, or of a prefix, as in a new process; returns the names of the runs they show."""
-    runs._runs_of.cache_clear()
+    """The curves of a run's folder, or of a prefix; returns the names of the runs they show."""
     figures = f"{os.path.dirname(place)}/figures"
     call(create_training_curves.main, f"--train_dir={place}", f"--figures={figures}", code=code)
     return [name for file in os.listdir(figures) for name in Image.open(f"{figures}/{file}").text["run"].split(", ")]
@@ -157,20 +154,6 @@ def test_a_run_without_weights(short, cheap, capsys):
     (short / "numbers.json").unlink()
     draw(short, code=1)
     assert f"left out {short}: it has no whole checkpoint" in capsys.readouterr().err
-
-
-def test_numbers_that_are_none(short, few_others, capsys):
-    """Of weights that are no numbers: null in the file; the run is named and left out, and its neighbour is drawn."""
-    bad = shutil.copytree(short, short.with_name("store_bad"))
-    flags = json.loads((bad / "flags.json").read_text())
-    (bad / "flags.json").write_text(json.dumps({**flags, "name": "bad", "beta": 9.0}))
-    np.savez(checkpoints.file_of(bad, 21), **{name: value * np.nan for name, value in checkpoints.read(
-        checkpoints.file_of(short, 21)).items()})
-    assert draw(short.parent / "store") == [flags["name"]]
-    found = numbers_of(bad)
-    assert found["reconstruction"]["loss"] is None and found["stddev"]["sorted"] == [None] * 2
-    assert set(found) == {"step", *MEASURES} and numbers_of(short)["reconstruction"]["loss"] > 0
-    assert "left out bad: ValueError: a number of it is not finite\n" in capsys.readouterr().err
 
 
 # A made-up network: its code is a function of states

@@ -11,7 +11,7 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from conftest import OF_TINY, call, train
+from conftest import call, train
 from PIL import Image
 
 import architecture
@@ -126,7 +126,6 @@ def test_figures_are_written_and_never_read(store, tmp_path, monkeypatch, capsys
     """Drawn again, over other files and where they were deleted, they are the same to the byte; and no network is
     measured again."""
     first = contents(store.figures)
-    runs._runs_of.cache_clear()  # as a new process
     monkeypatch.setattr(measure, "MEASURES", {key: measure.Measure(lambda vae: 1 / 0, row.version)
                                               for key, row in measure.MEASURES.items()})
     words = f"--train_dir={store.train_dir}", f"--figures={store.figures}"
@@ -253,21 +252,6 @@ def test_a_run_that_cannot_be_drawn_takes_no_other_along(store, tmp_path, capsys
     assert shown_in(tmp_path / "figures" / "reconstructions_one_ball.png") == [ONE]
 
 
-def test_a_run_that_was_trained_on_is_read_again(tmp_path, tiny):
-    def steps():
-        return [run.step for run in runs.runs_of([f"{tmp_path}/store"])]
-
-    train(tmp_path / "store", **OF_TINY, max_step=1)
-    found = runs.runs_of([f"{tmp_path}/store"])
-    assert steps() == [1] and runs.runs_of([f"{tmp_path}/store"]) is found
-    (tmp_path / f"store_{found[0].name}" / "numbers.json").write_text("{}")  # as when it is measured
-    assert runs.runs_of([f"{tmp_path}/store"]) is found
-    train(tmp_path / "store", **OF_TINY, max_step=2)
-    assert steps() == [2]
-    train(tmp_path / "store", **OF_TINY, max_step=1, seed=1)
-    assert steps() == [2, 1]
-
-
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda script: script.__name__)
 def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
     call(script.main, f"--train_dir={tmp_path}/none", f"--figures={tmp_path}/figures", code=1)
@@ -282,12 +266,13 @@ def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
 def test_one_script_that_fails_does_not_stop_the_others(store, tmp_path, monkeypatch, capsys):
     called = []
     for script in SCRIPTS:
-        monkeypatch.setattr(script, "main", lambda words, name=script.__name__: called.append(name) or 0)
+        monkeypatch.setattr(script, "draw_all", lambda found, figures, name=script.__name__: (
+            called.append(name) or bool(found)))
     words = f"--train_dir={store.train_dir}", f"--figures={tmp_path}"
     call(create_all.main, *words)
     assert set(called) >= {script.__name__ for script in SCRIPTS}
-    monkeypatch.setattr(create_cool_images, "main", lambda words: 1 / 0)
-    monkeypatch.setattr(create_error_graph, "main", lambda words: 1)
+    monkeypatch.setattr(create_cool_images, "draw_all", lambda found, figures: 1 / 0)
+    monkeypatch.setattr(create_error_graph, "draw_all", lambda found, figures: False)
     called.clear()
     call(create_all.main, *words, code=1)
     assert "create_stddev_graphs" in called

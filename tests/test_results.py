@@ -26,14 +26,15 @@ def test_committed_runs_are_as_a_run_is_today():
         given = SimpleNamespace(**{**{row.name: None for row in main.FLAGS}, **vars(kept)})
         assert os.path.basename(path) == f"train_store_{kept.name}" and kept.name == flags.name(given, main.FLAGS)
         assert kept.variant == flags.variant(given, main.FLAGS), path
-        rows, dropped = curves.read(f"{path}/losses.csv")
         with open(f"{path}/losses.csv") as file:
-            assert file.readline() == ",".join(curves.LOSSES) + "\n" and not dropped, path
+            header, *lines = file
+        rows = curves.read_losses(path)
+        assert header == ",".join(curves.LOSSES) + "\n" and len(rows) == len(lines), path
         run = runs.Run(path)
         assert run.step == rows[-1][0] == kept.max_step == measure.read(path)["step"], path
         numbers = measure.numbers(path, run.step, None)
         expected = set(measure.MEASURES) if run.has_weights else {"reconstruction", "stddev", "scores"}  # for graphs
-        assert numbers.keys() >= expected and not runs.has_none(numbers), path
+        assert numbers.keys() >= expected and "null" not in json.dumps(numbers), path
         weights = [f"ckpt-{run.step}.npz"] * (kept.name in WITH_WEIGHTS)
         assert set(os.listdir(path)) == {"flags.json", "losses.csv", "numbers.json", *weights}
 
@@ -49,9 +50,9 @@ def test_the_sweep_is_committed():
 @pytest.mark.parametrize("name", [name if name in EVERYDAY else pytest.param(name, marks=pytest.mark.long)
                                   for name in WITH_WEIGHTS])
 def test_weights_give_the_numbers_again(name):
-    """Within what rounding on another machine changes."""
+    """Within what rounding on another machine changes; but over time, since of its checkpoints one came along."""
     vae, kept = load(WITH_WEIGHTS[name]), measure.read(WITH_WEIGHTS[name])
-    for key, row in measure.MEASURES.items():
+    for key, row in measure.MEASURES.items() - {("over_time", measure.MEASURES["over_time"])}:
         compare(measure.rounded(row.function(vae)), kept[key], f"{name}: {key}")
 
 
