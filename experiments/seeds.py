@@ -33,11 +33,13 @@ FLAGS = (
 
 
 def row_of(run):
+    if run.step < AT:
+        raise ValueError(f"it is at step {run.step:,}, short of {AT:,}")
     points = [point for point in run.numbers["over_time"]["points"] or measure.over_time(run.vae, 1)["points"]
               if point["active"]]
+    if AT not in [point["step"] for point in points]:
+        raise ValueError(f"it kept no checkpoint of step {AT:,}, or no latent is active there")
     early = [row for row in run.losses if AT - LAST < row[0] <= AT]
-    if not early or run.step < AT:
-        raise ValueError(f"it is at step {run.step:,}, short of {AT:,}")
     loss = np.average([reconstruction + beta * kl for _, reconstruction, kl, _, beta in early],
                       weights=curves.weights(run.losses)[[row in early for row in run.losses]])
     steps, betas = np.array([(row[0], row[4]) for row in run.losses]).T
