@@ -2,8 +2,12 @@
 import numpy as np
 import pytest
 
+import main
 from ball_generator import Balls
 from experiments import rows, starts
+from training import checkpoints
+from training.data_sets import data_set_of
+from training.flags import parse
 
 
 def test_codes():
@@ -17,6 +21,27 @@ def test_codes():
     assert starts.target_of(code, 5, 5).tolist() == [[1, 2, 0, 0, 0]]
     assert starts.target_of(code, 6, 3).tolist() == [[1, 2, 0, 1, 2, 0]]  # all_conv: the same at every place
     assert starts.target_of(code, 4, 1).tolist() == [[1, 2, 1, 2]]
+
+
+def test_supervision(tiny):
+    """It pulls the means to the code; of the decoder alone, it leaves the encoder as it was."""
+    flags = parse(None, main.FLAGS, ["--model=tiny", "--batch_size=16", "--max_step=200"])
+    data, code = data_set_of(flags), starts.STARTS[1]["aligned"]
+    first = checkpoints.new_model(flags, data)
+    drawn = data.draw((3,), 200)
+    images = data.render(drawn.astype(np.float32))
+
+    def apart(model):
+        target = starts.target_of(code(data, drawn), model.latents, flags.hidden_size)
+        return np.mean((model.encode(images)[0] - target) ** 2)
+
+    def weights(model, part):
+        return np.concatenate([weight.ravel() for weight in getattr(model, part).get_weights()])
+
+    alone = starts.supervise(flags, data, code, alone=True)
+    assert (weights(alone, "encoder") == weights(first, "encoder")).all()
+    assert (weights(alone, "decoder") != weights(first, "decoder")).any()
+    assert apart(starts.supervise(flags, data, code)) < 0.5 * apart(first)
 
 
 def test_figure():
