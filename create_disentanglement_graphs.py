@@ -113,7 +113,7 @@ def draw_settings(shown):
         plotting.strips(axis, shown, value)
         axis.set_title(plotting.wrapped(title, 24), fontsize=9)
         if title == loss:
-            axis.set_xlabel("nats per image", fontsize=9)
+            axis.set_xlabel("nats per image, log scale", fontsize=9)
             axis.set_xscale("log")
             plotting.plain_ticks(axis.xaxis, narrow=True)
         else:

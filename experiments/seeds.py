@@ -61,8 +61,8 @@ def draw(found):
     left, right = figure.subplots(1, 2)
     best = chosen(found)
     kinds = {"chosen": {"color": "C0"}, "not chosen": {"color": "0.6"},
-             "seeds that the rule was found on": {"color": "0.6", "markerfacecolor": "none"}}
-    marks = {"two latents": "o", "three": "^"}
+             "earlier, the rule was found on them": {"color": "0.6", "markerfacecolor": "none"}}
+    marks = {"two latents": "o", "three latents": "^"}
     for row in found:
         kind = list(kinds.values())[2 if row["seed"] < TRIED else row["seed"] not in best]
         steps, _, active, scores = np.array(row["points"]).T
@@ -72,9 +72,8 @@ def draw(found):
         right.plot(row["loss"], score, list(marks.values())[int(latents) - 2], markersize=6, zorder=3, **kind)
     left.axvline(AT, color="0.3", linewidth=1, linestyle=":")
     left.set(xscale="log", xlabel="step, and β", ylabel="SAP score", ylim=(-0.03, 1.03))
-    longest = max((row["points"] for row in found), key=len)
-    ticks = [3000, 5000, 8000, AT, 20_000, 40_000, 80_000]
-    betas = np.interp(ticks, *np.array(longest)[:, :2].T)
+    ticks = [4000, 8000, AT, 20_000, 40_000, 80_000]
+    betas = np.interp(ticks, *np.unique([point[:2] for row in found for point in row["points"]], axis=0).T)
     left.set_xticks(ticks, [f"{step // 1000}k\n{beta:.0f}" for step, beta in zip(ticks, betas, strict=True)])
     left.minorticks_off()
     right.set(xlabel=f"loss at step {AT:,} (nats per image)", ylabel=f"SAP score at step {AT:,}", ylim=(-0.03, 1.03))
@@ -82,8 +81,8 @@ def draw(found):
         axis.grid(alpha=0.25)
     what = ", ".join([found[0]["model"], found[0]["data"].replace("_", " "), found[0]["setting"]])
     figure.suptitle(f"{what}: of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
-    handles = [Line2D([], [], linestyle="none", label=label, marker="o", **look) for label, look in kinds.items()]
-    handles += [Line2D([], [], linestyle="none", label=label, marker=mark, color="0.3", markerfacecolor="none")
+    handles = [Line2D([], [], linestyle="none", label=label, marker="s", **look) for label, look in kinds.items()]
+    handles += [Line2D([], [], linestyle="none", label=label, marker=mark, color="black")
                 for label, mark in marks.items()]
     plotting.legend(figure, handles, 5)
     return figure

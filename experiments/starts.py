@@ -171,7 +171,7 @@ def draw(found):
     panels = runs.groups(found, lambda row: f"{row['model']}, {words[row['data']]}")
     panels = {title: mine for title, mine in panels.items() if len({row["start"] for row in mine}) > 1}
     figure = plotting.figure(figsize=(3.3 * len(panels), 3.8))
-    figure.suptitle("What a code costs that training was started from", fontsize=11)
+    figure.suptitle("Loss after training went on from a given code", fontsize=11)
     handles = {}
     for axis, (title, mine) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
         loss = {(row["start"], row["beta"], row["seed"]): row["reconstruction"] + row["beta"] * row["kl"]
