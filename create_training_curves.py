@@ -16,7 +16,7 @@ from analysis import plotting, runs
 from training import curves, process
 
 STEPS = 1000  # that a point is the mean over
-LINES = {"": "-", ", annealed": "--", ", other settings": ":"}
+LINES = {"constant β": "-", "annealed": "--", "other settings": ":"}
 
 
 def curve(rows):
@@ -34,14 +34,15 @@ def draw(shown, floor):
     models = runs.groups(shown, lambda run: run.flags.model)
     figure = plotting.figure(figsize=(3.2 * len(models) + 1, 3.6))
     panels = figure.subplots(1, len(models), sharey=True, squeeze=False)[0]
-    handles = {}
+    betas, kinds = {}, {}
     for axis, (model, mine) in zip(panels, models.items(), strict=True):
         for run in mine:
             steps, losses = curve(run.losses)
-            kind = ", annealed" if run.annealed else ", other settings" if run.variant else ""
-            look = {"color": plotting.colour_of_beta(run.flags.beta), "linestyle": LINES[kind]}
-            axis.plot(steps, losses - floor, linewidth=1, marker="." * (len(steps) == 1), **look)
-            handles[run.flags.beta, kind] = Line2D([], [], label=f"β = {run.flags.beta:g}{kind}", **look)
+            kind = "annealed" if run.annealed else "other settings" if run.variant else "constant β"
+            colour = plotting.colour_of_beta(run.flags.beta)
+            axis.plot(steps, losses - floor, LINES[kind], linewidth=1, marker="." * (len(steps) == 1), color=colour)
+            betas[run.flags.beta] = Line2D([], [], linewidth=3, color=colour, label=f"β {run.flags.beta:g}")
+            kinds[kind] = Line2D([], [], linestyle=LINES[kind], color="0.3", label=kind)
         axis.set(title=model, xlabel="step", yscale="log")
         axis.set_xlim(left=0)
         axis.xaxis.set_major_formatter(lambda step, _: f"{step / 1000:g}k")
@@ -50,7 +51,8 @@ def draw(shown, floor):
         axis.grid(alpha=0.25, which="both")
     panels[0].set_ylabel(f"{plotting.wrapped(plotting.loss_above(floor), 32)}\n(nats per image)")
     figure.suptitle(f"How each run learns: {shown[0].data.words}, a line a run", fontsize=11)
-    plotting.legend(figure, [handles[key] for key in sorted(handles)], 2 * len(models))
+    handles = [betas[beta] for beta in sorted(betas)] + [kinds[kind] for kind in LINES if kind in kinds]
+    plotting.legend(figure, handles, 2 * len(models))
     return figure
 
 
