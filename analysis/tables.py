@@ -105,7 +105,8 @@ def summary_of(chosen):
 def tolerances(found):
     """How often each seed that trained them all came as near 2016's numbers as was asked, and where one did not."""
     seeds = runs.groups(swept(found), lambda run: run.flags.seed)
-    by_seed = {seed: kept_by(seeds[seed]) for seed in sorted(seeds) if len(seeds[seed]) == max(map(len, seeds.values()))}
+    most = max(map(len, seeds.values()))
+    by_seed = {seed: kept_by(seeds[seed]) for seed in sorted(seeds) if len(seeds[seed]) == most}
     rows = []
     for what in next(iter(by_seed.values())):
         counts = [f"{sum(kept[what].values())} of {len(kept[what])}" if kept[what] else NONE
