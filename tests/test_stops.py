@@ -81,6 +81,24 @@ def test_stopped_in_the_middle_of_drawing_nothing_is_left_half_written(tmp_path,
     assert not [file for file in os.listdir(tmp_path) if not file.endswith((".png", ".gif", ".json", ".jpg"))]
 
 
+def test_a_task_of_an_array_that_is_requeued_saves_and_resumes(tmp_path):
+    """As Slurm does it: SIGTERM, then the same command again, --restart too; and scancel."""
+    path, stopped_at = tmp_path / "s_model_conv_num_balls_1_beta_0.1_batch_size_4", 0
+    for restarts in "0", "1":
+        task = subprocess.Popen(
+            [ROOT / "run", f"--train_dir={tmp_path}/s", "--restart", "--batch_size=4", "--save_every=10"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={
+                **os.environ, "PYTHON": PYTHON, "SLURM_ARRAY_TASK_ID": "6", "SLURM_RESTART_COUNT": restarts})
+        wait(lambda before=stopped_at: path.exists() and (checkpoints.newest(path)[0] or 0) > before, task)
+        task.terminate()
+        said, _ = task.communicate(timeout=HANG)
+        stopped_at = checkpoints.newest(path)[0]
+        assert task.returncode == 128 + signal.SIGTERM and f"stopped by SIGTERM at step {stopped_at}, saved" in said
+    steps = [row[0] for row in losses(path)]
+    assert steps == sorted(set(steps)) and steps[-1] == stopped_at
+    assert (path / "log.txt").read_text().count("resumed from step") == 1
+
+
 def alive(pid):
     """Whether a process runs: one that has ended stays until its parent asks for it, which not every system's does."""
     try:
