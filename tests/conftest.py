@@ -1,5 +1,6 @@
 """What the tests share: training in their own process, running the scripts as their user does, models to look at."""
 import csv
+import json
 import logging
 import os
 import pathlib
@@ -20,6 +21,7 @@ HANG = 900  # seconds until a process is taken to hang: ten times what the slowe
 
 import architecture  # noqa: E402
 import main  # noqa: E402
+from analysis import measure, samples  # noqa: E402
 from architecture import MODELS, tf  # noqa: E402
 from training import checkpoints, device, folder  # noqa: E402
 
@@ -99,6 +101,15 @@ def same(path, other, step=None):
     return all(a[key].dtype == b[key].dtype and a[key].tobytes() == b[key].tobytes() for key in a)
 
 
+def flags_of(path):
+    """What its flags.json says."""
+    return json.loads((path / "flags.json").read_text())
+
+
+def change_flags(path, **changed):
+    (path / "flags.json").write_text(json.dumps({**flags_of(path), **changed}))
+
+
 def losses(path):
     """The rows of losses.csv: step, reconstruction, kl, seconds, beta."""
     with open(f"{path}/losses.csv") as file:
@@ -136,6 +147,12 @@ def listing(path):
     return {file.name: file.read_bytes() for file in path.iterdir() if file.is_file()}
 
 
+def ideal_code_alone(patch):
+    """Of what scores are held against, the ideal code alone: the others take seconds; test_measure.py looks at them."""
+    patch.setattr(measure, "scores_without_network", lambda data: {
+        "ideal code": measure.scores_of([data.factors_of(states) for states in samples.states_of(data)], data)})
+
+
 SMALL = architecture.Model(
     layers=lambda h, n, c: ([("flatten",), ("dense", 2 * h, "linear")],
                             [("dense", n * n * c, "linear"), ("reshape", n, n, c)]),
@@ -147,15 +164,12 @@ SMALL = architecture.Model(
 @pytest.fixture(scope="module")
 def tiny():
     """A model more, "tiny", for tests in which any model will do: a run of it takes half a second."""
-    MODELS["tiny"] = SMALL
-    for row in main.FLAGS:  # flags whose default depends on the model
-        if isinstance(row.default, dict):
-            row.default["tiny"] = SMALL.defaults[row.name]
-    yield
-    del MODELS["tiny"]
-    for row in main.FLAGS:
-        if isinstance(row.default, dict):
-            del row.default["tiny"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(MODELS, "tiny", SMALL)
+        for row in main.FLAGS:
+            if isinstance(row.default, dict):  # a flag whose default depends on the model
+                patch.setitem(row.default, "tiny", SMALL.defaults[row.name])
+        yield
 
 
 OF_TINY = {"model": "tiny", "batch_size": 4, "save_every": 7, "report_every": 1000}
@@ -182,6 +196,18 @@ def short(tmp_path, short_once):
 def resume(path, *words, max_step=40, **changed):
     """Call main.py for the run in such a folder."""
     return train(path.parent / "store", *words, **{**OF_TINY, "max_step": max_step, **changed})
+
+
+@pytest.fixture
+def cheap(monkeypatch):
+    """Two measures, which say when they are taken."""
+    taken = []
+
+    def told(key, row):
+        return measure.Measure(lambda vae: taken.append(key) or row.function(vae), row.version)
+    monkeypatch.setattr(measure, "MEASURES", {
+        key: told(key, measure.MEASURES[key]) for key in ("reconstruction", "stddev")})
+    return taken
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,12 @@
-"""Programs that only tell what they would do, and sweeps whose trainings they are."""
+"""Programs that only tell what they would do, sweeps whose trainings they are, and the window they are watched in."""
+import contextlib
+import fcntl
 import os
+import pty
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 from conftest import HANG, ROOT
@@ -46,6 +51,23 @@ def wait(condition, running=None):
     while not condition():
         assert time.monotonic() < end and (running is None or running.poll() is None)
         time.sleep(0.05)
+
+
+def window(columns):
+    """A terminal of so many columns: the end that is read, without waiting, and the one that is written to."""
+    ours, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    os.set_blocking(ours, False)
+    return ours, its
+
+
+def shown(ours):
+    """What was written since one last looked."""
+    said = b""
+    with contextlib.suppress(OSError):
+        while part := os.read(ours, 65536):
+            said += part
+    return said.decode(errors="replace")
 
 
 def told(output):

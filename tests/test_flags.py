@@ -1,9 +1,10 @@
 """Command lines of main.py: what is understood, what is refused, and the name that a run gets."""
 import os
+import re
 import sys
 
 import pytest
-from conftest import ROOT, call, one_line, script, train
+from conftest import OF_TINY, ROOT, call, one_line, script, train
 
 import main
 from training import flags as flag
@@ -106,9 +107,8 @@ def test_a_name_that_would_be_too_long_fits_and_is_its_own():
     for start in "first", "ä" * 120, "日本" * 40:
         names, previous = [], f"/x/{start}"
         for number in range(6):
-            for end in "ab":
-                names.append(flag.name(parse(*suffixes, f"--init_from={previous}{end}", f"--seed={number}"),
-                                       main.FLAGS))
+            names += [flag.name(parse(*suffixes, f"--init_from={previous}{end}", f"--seed={number}"), main.FLAGS)
+                      for end in "ab"]
             previous = f"/x/train_store_{names[-1]}"
         assert len(set(names)) == len(names)
         for name in names:  # a folder's, moved aside, and a figure's
@@ -116,17 +116,14 @@ def test_a_name_that_would_be_too_long_fits_and_is_its_own():
             assert os.fsencode(name).decode() == name
 
 
-@pytest.mark.usefixtures("tiny")
-def test_flags_that_change_nothing_warn(tmp_path, capsys):
-    path = train(tmp_path / "s", model="all_conv", batch_size=4, max_step=0, keep_prob=0.5, weight_init=0.1)
-    assert "--keep_prob=0.5 changes nothing" in (text := capsys.readouterr().out)
-    assert "weight_init" not in text and "beta_steps" not in text
-    assert "--keep_prob=0.5 changes nothing" in (path / "log.txt").read_text()
-    train(tmp_path / "t", model="all_conv", batch_size=4, max_step=0, weight_init=0.5, beta_steps=3)
-    assert "--weight_init=0.5 changes nothing" in (text := capsys.readouterr().out)
-    assert "--beta_steps=3 changes nothing" in text
-    train(tmp_path / "u", model="tiny", batch_size=4, max_step=0, weight_init=0.5, beta_steps=3, beta_start=2)
-    assert "changes nothing" not in capsys.readouterr().out
+@pytest.mark.parametrize("given, says", [
+    ({"model": "all_conv", "keep_prob": 0.5, "weight_init": 0.1}, ["--keep_prob=0.5"]),
+    ({"model": "all_conv", "weight_init": 0.5, "beta_steps": 3}, ["--weight_init=0.5", "--beta_steps=3"]),
+    ({"weight_init": 0.5, "beta_steps": 3, "beta_start": 2}, [])])
+def test_flags_that_change_nothing_warn(tiny, tmp_path, capsys, given, says):
+    path = train(tmp_path / "s", **{**OF_TINY, "max_step": 0, **given})
+    for text in capsys.readouterr().out, (path / "log.txt").read_text():
+        assert re.findall(r"(\S+) changes nothing", text) == says
 
 
 def test_opencv_without_a_screens_libraries(tmp_path, monkeypatch, capsys):

@@ -19,53 +19,20 @@ def flags_of(*words):
     return parse(None, main.FLAGS, list(words))
 
 
-def lowered(flags, *train_step):
-    return hlo.lowered(flags, *train_step)(stage="hlo", platform_name="GPU")
-
-
-def faults(text):
-    """What a GPU lacks, or what leaves float32."""
-    found = {one.kind for one in hlo.instructions(text)} & {"custom-call", "infeed", "outfeed", "send", "recv"}
-    found |= set(re.findall(r"\b(f64|f16|bf16|f8\w+|c\d+)\[", text))
-    products = [line for line in text.splitlines() if re.search(r" (dot|convolution)\(", line)]
-    return found | {"TF32" for line in products if "operand_precision={highest,highest}" not in line}
+def lowered(flags):
+    return hlo.lowered(flags)(stage="hlo", platform_name="GPU")
 
 
 @pytest.mark.parametrize("words", CASES, ids=" ".join)
 def test_a_step_is_lowered_for_a_gpu(words):
-    """All of it: images, noise, losses, gradients, the optimizer."""
+    """All of it: images, noise, losses, gradients, the optimizer. Nothing in it asks the host or leaves float32, and
+    none of the products is in TF32."""
     text = lowered(flags_of(*words))
-    assert not faults(text)
-    kinds = [one.kind for one in hlo.instructions(text)]
-    assert kinds.count("rng-bit-generator") >= 1 and kinds.count("dot") + kinds.count("convolution") >= 20
-
-
-def in_double(images):
-    return tf.cast(tf.cast(images, tf.float64) * np.float64(1.1), tf.float32)
-
-
-def by_hand(images):
-    return tf.ensure_shape(tf.py_function(lambda x: x, [images], tf.float32), images.shape)
-
-
-@pytest.mark.parametrize("spoil, fault", [(in_double, "f64"), (by_hand, "EagerPyFunc"), (None, "TF32")])
-def test_what_a_gpu_lacks_is_found(tiny, spoil, fault):
-    flags = flags_of("--model=tiny", "--batch_size=4")
-
-    class Spoilt(type(data_set_of(flags))):
-        def render(self, states):
-            return spoil(super().render(states))
-
-    def train_step(flags, data, *others):
-        return main.train_step(flags, Spoilt() if spoil else data, *others)
-
-    tf.config.experimental.enable_tensor_float_32_execution(spoil is None)
-    try:
-        assert faults(lowered(flags, train_step)) == {fault}
-    except (ValueError, tf.errors.OpError) as error:
-        assert fault in str(error)
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(False)
+    kinds = {one.kind for one in hlo.instructions(text)}
+    assert "rng-bit-generator" in kinds and not kinds & {"custom-call", "infeed", "outfeed", "send", "recv"}
+    assert set(re.findall(r"\b((?:f|bf|c)\d\w*)\[", text)) == {"f32"}
+    products = [line for line in text.splitlines() if re.search(r" (dot|convolution)\(", line)]
+    assert len(products) >= 20 and all("operand_precision={highest,highest}" in line for line in products)
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])

@@ -210,11 +210,6 @@ def test_logistic_regression_is_at_its_maximum():
     assert np.abs(weights).max() > 1 and gradient == pytest.approx(weights, abs=0.02)
 
 
-def test_every_metric_is_scored_where_it_applies():
-    assert set(scores_of(POSITIONS)) == set(METRICS) - {"change_accuracy"}
-    assert set(scores_of(POSITIONS, pairs=TWO)) == set(METRICS)
-
-
 def test_independent_components():
     """Each is one of the ten sources of a mixture, to its sign, whether this is flatter than a normal or has longer
     tails."""

@@ -2,7 +2,6 @@
 against other ways to it."""
 import contextlib
 import io
-import json
 import os
 import shutil
 from types import SimpleNamespace
@@ -11,10 +10,9 @@ import cv2
 import matplotlib
 import numpy as np
 import pytest
-from conftest import call, train
+from conftest import call, change_flags, ideal_code_alone, train
 from PIL import Image
 
-import architecture
 import create_all
 import create_beta_images
 import create_cool_images
@@ -23,9 +21,7 @@ import create_error_graph
 import create_reconstruction_images
 import create_stddev_graphs
 import create_training_curves
-from analysis import animation, load, maps, measure, runs
-from ball_generator import Balls
-from training.seeds import Purpose
+from analysis import animation, maps, measure, runs
 
 SCRIPTS = (create_beta_images, create_cool_images, create_disentanglement_graphs, create_error_graph,
            create_reconstruction_images, create_stddev_graphs, create_training_curves)
@@ -41,16 +37,7 @@ UNTRAINED = {  # name -> flags
 
 
 @pytest.fixture(scope="module")
-def few_others():
-    """To hold scores against, the ideal code alone: the others take seconds; test_measure.py looks at them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "scores_without_network", lambda data: {
-            "ideal code": measure.scores_of([data.factors_of(s) for s in measure.states_of(data)], data)})
-        yield
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, trained, tiny, few_others):
+def store(tmp_path_factory, trained, tiny):
     """A trained run, untrained ones of many kinds, and folders that are no runs; with all figures drawn."""
     home = tmp_path_factory.mktemp("a store")
     train_dir, figures = home / "store", home / "new" / "figures"
@@ -65,8 +52,10 @@ def store(tmp_path_factory, trained, tiny, few_others):
     killed = train(train_dir, model="tiny", beta=0.5, max_step=0)
     os.remove(killed / "ckpt-0.npz")  # before its first save
     said = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
-        call(create_all.main, f"--train_dir={train_dir}", f"--figures={figures}")
+    with pytest.MonkeyPatch.context() as patch:
+        ideal_code_alone(patch)
+        with contextlib.redirect_stdout(said[0]), contextlib.redirect_stderr(said[1]):
+            call(create_all.main, f"--train_dir={train_dir}", f"--figures={figures}")
     return SimpleNamespace(train_dir=train_dir, figures=figures, out=said[0].getvalue(), err=said[1].getvalue())
 
 
@@ -79,24 +68,16 @@ def shown_in(path):
 
 
 def test_files(store):
-    names = [TRAINED, *UNTRAINED]
-    plain = {"one_ball": [CONV],  # of 2016's sweep; then with other models and betas, too
-             "one_ball_betas": [CONV, ONE, OTHER, BETAS], "two_ball": [TWO], "one_ball_friction": [FRICTION]}
-    expected = {f"{data}_{what}.png": shown for data, shown in plain.items() for what in (
-        "reconstruction_loss", "disentanglement")}
-    expected |= {"one_ball_settings.png": [TRAINED], "one_ball_over_time.png": [TRAINED],
-                 "two_ball_settings.png": [TWO, ANNEALED], "one_ball_stddev_conv.png": [CONV],
-                 "one_ball_betas_stddev_tiny.png": [ONE, OTHER, BETAS]}
+    expected = {"one_ball_settings.png": [TRAINED], "one_ball_over_time.png": [TRAINED],
+                "two_ball_settings.png": [TWO, ANNEALED], "one_ball_stddev_conv.png": [CONV],
+                "one_ball_betas_stddev_tiny.png": [ONE, OTHER, BETAS],
+                "one_ball_betas_disentanglement.png": [CONV, ONE, OTHER, BETAS],
+                "one_ball_friction_reconstruction_loss.png": [FRICTION]}
     found = contents(store.figures)
     for file, shown in expected.items():
         assert set(shown_in(store.figures / file)) == set(shown), file
     assert not [file for file in found if file.endswith(".new")]
-    rest = {f"heat_map_{name}.png" for name in names} | {f"reconstructions_{key}.png" for key in (
-        "one_ball", "two_ball", "one_ball_friction")} | {
-        f"response_map_{TRAINED}.png", f"traversal_{TRAINED}.gif", f"code_{TRAINED}.gif",
-        "training_curves_one_ball.png", "what_beta_does_all_conv_one_ball.png", "two_latents_all_conv_one_ball.png",
-        "real_balls_one_balls.jpg", "real_balls_two_balls.jpg", "real_balls_one_balls_friction.jpg"}
-    assert rest <= set(found)
+    assert {f"heat_map_{name}.png" for name in [TRAINED, *UNTRAINED]} <= set(found)  # more: test_change.py
 
 
 def test_what_is_left_out_is_said_once(store):
@@ -135,52 +116,6 @@ def test_figures_are_written_and_never_read(store, tmp_path, monkeypatch, capsys
     assert contents(store.figures) == first
 
 
-def test_what_a_run_is_its_flags_say(store, tmp_path, capsys):
-    """Whatever its folder is called, and through a link; of several --train_dir, each run once."""
-    shutil.copytree(f"{store.train_dir}_{TWO}", tmp_path / "renamed")
-    (tmp_path / "links").mkdir()
-    (tmp_path / "links" / "x").symlink_to(f"{store.train_dir}_{BETAS}")
-    places = [tmp_path / "renamed", tmp_path / "links", f"{store.train_dir}_{BETAS}"]
-    call(create_error_graph.main, *(f"--train_dir={place}" for place in places), f"--figures={tmp_path}/figures")
-    assert shown_in(tmp_path / "figures" / "two_ball_reconstruction_loss.png") == [TWO]
-    assert shown_in(tmp_path / "figures" / "one_ball_reconstruction_loss.png") == [BETAS]
-    assert f"left out {tmp_path}/links/x: it holds the same experiment as another\n" in capsys.readouterr().err
-
-
-# Heat maps and other images
-
-def tiles(path, rows):
-    """The tiles of a heat map, [rows, 5, 32, 32], cut out by the module's own layout."""
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    c = create_cool_images
-    step = c.TILE + c.GAP
-    assert image.shape == (c.TOP + rows * step - c.GAP + c.BOTTOM, c.LEFT + 5 * step - c.GAP + c.RIGHT)
-    squares = np.array([[image[c.TOP + row * step:, c.LEFT + column * step:][:c.TILE, :c.TILE] for column in range(5)]
-                        for row in range(rows)]).reshape(rows, 5, 32, c.TILE // 32, 32, c.TILE // 32)
-    assert (squares == squares[:, :, :, :1, :, :1]).all()  # a pixel is a square
-    return squares[:, :, :, 0, :, 0].astype(float)
-
-
-@pytest.mark.parametrize("name, rows", [(TRAINED, 10), (CONV, 10), (BETAS, 2)])
-def test_tiles_of_a_heat_map(store, name, rows):
-    vae = load(f"{store.train_dir}_{name}")
-    states = Balls().simulate([(0, int(Purpose.EVALUATION), 100)], 1000)[0]
-    mean, log_variance = (part.numpy() for part in vae.model.encode(Balls().render(states)))
-    stddev = np.exp(0.5 * log_variance)
-    z = mean[0] + stddev[0] * architecture.normal((vae.latents,), (int(Purpose.EVALUATION), 0)).numpy()
-    active = set(vae.active.tolist())
-    assert bool(active) == (name == TRAINED)
-    found = tiles(store.figures / f"heat_map_{name}.png", rows)
-    for row, latent in enumerate(np.argsort(stddev.mean(axis=0))[:rows]):
-        for column, value in enumerate((-3, -1.5, 0, 1.5, 3)):
-            changed = z.copy()
-            changed[latent] = value
-            expected = 1 / (1 + np.exp(-vae.model.decode(changed[None]).numpy()[0, :, :, 0].astype(float)))
-            if latent not in active:  # pale
-                expected = 1 - create_cool_images.PALE * (1 - expected)
-            np.testing.assert_allclose(found[row, column], 255 * expected, atol=3)
-
-
 def test_a_users_own_style_changes_nothing(store, tmp_path):
     """Neither size nor a single dot, nor does it ask for LaTeX."""
     with matplotlib.rc_context({"savefig.bbox": "tight", "font.size": 25, "text.usetex": True, "figure.dpi": 33,
@@ -191,13 +126,6 @@ def test_a_users_own_style_changes_nothing(store, tmp_path):
             call(script.main, f"--train_dir={store.train_dir}_{name}", f"--figures={tmp_path}")
             assert (tmp_path / file).read_bytes() == (store.figures / file).read_bytes()
     assert matplotlib.rcParams["font.size"] == 10
-
-
-def test_sample_images(store):
-    for name, count in ("one", 1), ("two", 2):
-        image = cv2.imread(str(store.figures / f"real_balls_{name}_balls.jpg"), cv2.IMREAD_GRAYSCALE)
-        assert image.shape == (256, 256)
-        assert image.sum() / 255 / 64 == pytest.approx(count * 41, rel=0.15)  # pixels that a ball covers
 
 
 def test_the_code_is_seen_as_it_comes_to_be(store):
@@ -223,23 +151,11 @@ def test_the_code_is_seen_as_it_comes_to_be(store):
 
 # What goes wrong
 
-def test_what_is_left_out_for_one_reason_is_one_line(store, tmp_path, capsys):
-    """As are all runs when the images have changed."""
-    for name in "a", "b", "c":
-        place = shutil.copytree(f"{store.train_dir}_{ONE}", tmp_path / f"s_{name}")
-        flags = json.loads((place / "flags.json").read_text())
-        (place / "flags.json").write_text(json.dumps({**flags, "data": {**flags["data"], "radius": 1.3}}))
-    call(create_cool_images.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}", code=1)
-    assert capsys.readouterr().err == f"left out {tmp_path}/s_a and 2 more: its images are not those of today's " \
-        "balls: radius was 1.3, now 1.2\n"
-
-
 def test_a_run_that_cannot_be_drawn_takes_no_other_along(store, tmp_path, capsys):
     """Its weights are cut short, or its model is no more; it has its numbers, which graphs show."""
     for name, change in (ONE, {}), (OTHER, {}), (BETAS, {"model": "gone"}):
         place = shutil.copytree(f"{store.train_dir}_{name}", tmp_path / f"s_{name}")
-        flags = json.loads((place / "flags.json").read_text())
-        (place / "flags.json").write_text(json.dumps({**flags, **change}))
+        change_flags(place, **change)
     (tmp_path / f"s_{OTHER}" / "ckpt-0.npz").write_bytes(b"PK")
     call(create_all.main, f"--train_dir={tmp_path}/s", f"--figures={tmp_path}/figures", code=1)
     err = capsys.readouterr().err
@@ -266,14 +182,9 @@ def test_nothing_to_draw_and_bad_flags(tmp_path, capsys, script):
 def test_one_script_that_fails_does_not_stop_the_others(store, tmp_path, monkeypatch, capsys):
     called = []
     for script in SCRIPTS:
-        monkeypatch.setattr(script, "draw_all", lambda found, figures, name=script.__name__: (
-            called.append(name) or bool(found)))
-    words = f"--train_dir={store.train_dir}", f"--figures={tmp_path}"
-    call(create_all.main, *words)
-    assert set(called) >= {script.__name__ for script in SCRIPTS}
-    monkeypatch.setattr(create_cool_images, "draw_all", lambda found, figures: 1 / 0)
-    monkeypatch.setattr(create_error_graph, "draw_all", lambda found, figures: False)
-    called.clear()
-    call(create_all.main, *words, code=1)
-    assert "create_stddev_graphs" in called
+        monkeypatch.setattr(script, "draw_all", lambda *_, name=script.__name__: called.append(name) or True)
+    monkeypatch.setattr(create_cool_images, "draw_all", lambda *_: 1 / 0)
+    monkeypatch.setattr(create_error_graph, "draw_all", lambda *_: False)
+    call(create_all.main, f"--train_dir={store.train_dir}", f"--figures={tmp_path}", code=1)
+    assert len(called) == len(SCRIPTS) - 2
     assert capsys.readouterr().err.endswith("not drawn: create_error_graph, create_cool_images\n")

@@ -1,14 +1,10 @@
 """What a training shows on the screen: bars on a terminal, lines elsewhere, nothing on one that is gone."""
 import contextlib
-import fcntl
-import os
-import pty
 import re
-import struct
-import termios
 
 import pytest
 from conftest import OF_TINY, train
+from made_up import shown, window
 
 import main
 from training import progress
@@ -18,18 +14,11 @@ pytestmark = pytest.mark.usefixtures("tiny")
 
 def on_a_terminal(columns, tmp_path, **flags):
     """What a run prints on a terminal of so many columns."""
-    ours, its = pty.openpty()
-    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    ours, its = window(columns)
     with open(its, "w") as terminal, contextlib.redirect_stdout(terminal):
         train(tmp_path / "store", **{**OF_TINY, "max_step": 21, "report_every": 7, **flags})
         terminal.flush()
-        os.set_blocking(ours, False)
-        said = b""
-        with contextlib.suppress(BlockingIOError):
-            while part := os.read(ours, 65536):
-                said += part
-    os.close(ours)
-    return said.decode()
+        return shown(ours)
 
 
 def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, capsys):
@@ -48,7 +37,7 @@ def test_a_bar_on_a_terminal_and_lines_elsewhere(tmp_path, capsys):
 def test_bars_fit_80_columns_whatever_the_flags(words, monkeypatch, capsys):
     """With all numbers, also when hours are left."""
     monkeypatch.setattr(progress, "on_terminal", lambda: True)
-    with progress.Bar(main.parse(None, main.FLAGS, words), 0) as shown:
-        drawn = shown.bar.format_meter(**{**shown.bar.format_dict, "n": 1000, "elapsed": 40, "ncols": 80, "rate": None,
+    with progress.Bar(main.parse(None, main.FLAGS, words), 0) as bar:
+        drawn = bar.bar.format_meter(**{**bar.bar.format_dict, "n": 1000, "elapsed": 40, "ncols": 80, "rate": None,
                                           "postfix": "34.5+9.8"})
     assert len(drawn) <= 80 and re.search(r" 1%\|.+\| 1:06:00 left, 25.00step/s, 34.5\+9.8$", drawn), drawn

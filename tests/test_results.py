@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import OF_TINY, ROOT, call, listing, one_line, train
+from conftest import OF_TINY, ROOT, call, change_flags, listing, one_line, train
 
 import create_training_curves
 import main
@@ -70,18 +70,12 @@ def compare(found, kept, where):
 
 # How runs are kept
 
-@pytest.fixture
-def cheap(monkeypatch):
-    monkeypatch.setattr(measure, "MEASURES", {key: measure.MEASURES[key] for key in ("reconstruction", "stddev")})
-
-
 def test_kept_runs_draw_and_load(short, tmp_path, cheap, capsys):
     """Of seed 0 with the weights alone, of others with numbers alone, but where they are asked for, in float16 too. An
-    unfinished run is named and not kept."""
+    unfinished run is named and not kept; nor is one drawn whose numbers meant another thing, and has no weights."""
     names = [folder.read_flags(short).name] + [folder.read_flags(train(
         short.parent / "store", **OF_TINY, max_step=2, seed=seed)).name for seed in (1, 2, 3)]
-    unfinished = json.loads((tmp_path / f"store_{names[3]}" / "flags.json").read_text())
-    (tmp_path / f"store_{names[3]}" / "flags.json").write_text(json.dumps({**unfinished, "max_step": 9}))
+    change_flags(tmp_path / f"store_{names[3]}", max_step=9)
     before = listing(short)
     call(keep.main, f"--train_dir={tmp_path}/store", f"--kept={tmp_path}/kept/k", f"--half={names[2]}", code=1)
     assert f"keeping: left out {names[3]}: ValueError: it is at step 2 of 9\n" in capsys.readouterr().err
@@ -101,6 +95,14 @@ def test_kept_runs_draw_and_load(short, tmp_path, cheap, capsys):
     call(create_training_curves.main, f"--train_dir={tmp_path}/kept/k", f"--figures={tmp_path}/figures")
     assert "1 of 3 runs come without weights" in capsys.readouterr().out
     assert listing(kept[1])["numbers.json"] == numbers
+    old = json.loads(numbers)
+    old["reconstruction"]["version"] -= 1
+    for text, says in (json.dumps(old), f"left out {names[1]}: ValueError: its numbers.json has no recon"), (
+            "", f"left out {kept[1]}: it comes without weights"):
+        (kept[1] / "numbers.json").write_text(text)
+        runs._runs_of.cache_clear()  # as a new process
+        call(create_training_curves.main, f"--train_dir={kept[1]}", f"--figures={tmp_path}/figures", code=1)
+        assert says in capsys.readouterr().err
 
 
 def test_what_is_not_kept(short, tmp_path, capsys):

@@ -1,18 +1,13 @@
 """How a sweep, a training and a drawing end early: signals, a screen that is gone, kill -9. With trainings that are
 made up, and real."""
-import contextlib
-import fcntl
 import os
-import pty
 import re
 import signal
-import struct
 import subprocess
-import termios
 
 import pytest
 from conftest import HANG, ROOT, losses
-from made_up import PYTHON, begin, fake, run, told, wait
+from made_up import PYTHON, begin, fake, run, shown, told, wait, window
 
 from training import checkpoints
 
@@ -81,19 +76,28 @@ def test_stopped_in_the_middle_of_drawing_nothing_is_left_half_written(tmp_path,
     assert not [file for file in os.listdir(tmp_path) if not file.endswith((".png", ".gif", ".json", ".jpg"))]
 
 
-def alive(pid):
-    """Whether a process runs: one that has ended stays until its parent asks for it, which not every system's does."""
-    try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+def test_a_task_of_an_array_that_is_requeued_saves_and_resumes(tmp_path):
+    """As Slurm does it: SIGTERM, then the same command again, --restart too; and scancel."""
+    path, stopped_at = tmp_path / "s_model_conv_num_balls_1_beta_0.1_batch_size_4", 0
+    for restarts in "0", "1":
+        task = subprocess.Popen(
+            [ROOT / "run", f"--train_dir={tmp_path}/s", "--restart", "--batch_size=4", "--save_every=10"], text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={
+                **os.environ, "PYTHON": PYTHON, "SLURM_ARRAY_TASK_ID": "6", "SLURM_RESTART_COUNT": restarts})
+        wait(lambda before=stopped_at: path.exists() and (checkpoints.newest(path)[0] or 0) > before, task)
+        task.terminate()
+        said, _ = task.communicate(timeout=HANG)
+        stopped_at = checkpoints.newest(path)[0]
+        assert task.returncode == 128 + signal.SIGTERM and f"stopped by SIGTERM at step {stopped_at}, saved" in said
+    steps = [row[0] for row in losses(path)]
+    assert steps == sorted(set(steps)) and steps[-1] == stopped_at
+    assert (path / "log.txt").read_text().count("resumed from step") == 1
 
 
 def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
     """Two trainings, as their user has them: bars, SIGHUP, kill -9, the same command again. Both are saved each time,
     and all is drawn at the end."""
-    store = tmp_path / "a b" / "{}" / "it's"
+    store = tmp_path / "a [b]*?" / "{}" / "日本 it's"
     words = ("--model=all_conv", "--num_balls=1", "--beta=0.5", "--beta=1", "--batch_size=16", f"--train_dir={store}",
              f"--figures={tmp_path}/f")
     env = {**os.environ, "PYTHON": PYTHON, "JOBS": "2"}
@@ -102,47 +106,35 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
     def saved():
         return [checkpoints.newest(path)[0] or 0 for path in runs]
 
-    def pids():
-        found = [open(f"{path}/lock").read().split(" ")[0] for path in runs if os.path.exists(f"{path}/lock")]
-        return [pid for pid in found if pid and alive(pid)]
+    def all_stopped_by(name):
+        return all(f"stopped by {name}" in open(f"{path}/log.txt").read() for path in runs)
 
-    window, inside = pty.openpty()
-    fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
-    os.set_blocking(window, False)
-    sweep = subprocess.Popen(["setsid", "--ctty", ROOT / "run", *words], env=env, stdin=inside, stdout=inside,
-                             stderr=inside)
-    os.close(inside)
-    screen = b""
+    ours, its = window(80)
+    sweep = subprocess.Popen(["setsid", "--ctty", ROOT / "run", *words], env=env, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    screen = []
 
-    def shown():
-        nonlocal screen
-        with contextlib.suppress(OSError):
-            while more := os.read(window, 65536):
-                screen += more
-        return all(re.search(part, screen.decode(errors="replace")) for part in (
+    def all_there():
+        screen.append(shown(ours))
+        return all(re.search(part, "".join(screen)) for part in (
             "run: 2 experiments, 2 at a time, on 1 of", r"0 of 2 trained, \d+ h \d+ min left", *(
                 rf"all_conv, one ball, beta {beta} +\d+%\|.+\| [\d:]+ left, +[\d.]+step/s, [\d.]+\+[\d.]+"
                 for beta in ("0.5", "1"))))
 
-    wait(shown, sweep)
-    os.close(window)
+    wait(all_there, sweep)
+    os.close(ours)
     sweep.wait(HANG)
-    wait(lambda: not pids())
+    wait(lambda: all_stopped_by("SIGHUP"))
     stopped_at = saved()
     assert min(stopped_at) > 0
-    for path in runs:
-        assert "stopped by SIGHUP" in open(f"{path}/log.txt").read()
 
     sweep = subprocess.Popen([ROOT / "run", *words], env=env, stdout=subprocess.PIPE, text=True)
     wait(lambda: all(losses(path)[-1][0] > step for path, step in zip(runs, stopped_at, strict=True)), sweep)
-    assert len(pids()) == 2
     sweep.kill()
     sweep.communicate()
-    wait(lambda: not pids())
+    wait(lambda: all_stopped_by("SIGTERM"))
     killed_at = saved()
     assert all(after > before for after, before in zip(killed_at, stopped_at, strict=True))
-    for path in runs:
-        assert "stopped by SIGTERM" in open(f"{path}/log.txt").read()
 
     last = max(killed_at) + 20
     assert run(*words, f"--max_step={last}").stdout.endswith("run: all trained and drawn\n")

@@ -1,6 +1,5 @@
 """A run that is killed or stopped: what is kept, what is said, where it resumes."""
 import builtins
-import io
 import os
 import random
 import shutil
@@ -32,33 +31,22 @@ def test_killed_at_any_moment_it_ends_bit_equal(tmp_path, capsys, model):
     check_equal(path, reference)
 
 
-def snapshots(path, monkeypatch, tmp_path):
-    """Patch what changes files so that before each change within a folder a copy is made of it: what a kill would leave
-    there. Returns a function that gives the copies."""
-    made = []
+def test_a_kill_between_any_two_changes_of_files(short, unbroken, tmp_path, monkeypatch, request, capsys):
+    """Before each change within the folder a copy is made of it: what a kill would leave there. What was whole before
+    is whole after, and the same command ends bit-equal."""
+    killed = []
 
     def watched(change):
         def changed(*args, **kwargs):
-            if path.exists() and str(args[0]).startswith(str(path)):
-                made.append(shutil.copytree(path, tmp_path / "killed" / str(len(made)) / path.name))
+            if short.exists() and str(args[0]).startswith(str(short)):
+                killed.append(shutil.copytree(short, tmp_path / "killed" / str(len(killed)) / short.name))
             return change(*args, **kwargs)
         return changed
 
-    for name in "replace", "remove":
-        monkeypatch.setattr(os, name, watched(getattr(os, name)))
-    monkeypatch.setattr(builtins, "open", watched(io.open))
-
-    def done():
-        monkeypatch.undo()
-        return made
-    return done
-
-
-def test_a_kill_between_any_two_changes_of_files(short, unbroken, tmp_path, monkeypatch, request, capsys):
-    """What was whole before is whole after, and the same command ends bit-equal."""
-    copies = snapshots(short, monkeypatch, tmp_path)
-    resume(short, max_step=40)
-    killed = copies()
+    with monkeypatch.context() as patch:
+        for module, name in (os, "replace"), (os, "remove"), (builtins, "open"):
+            patch.setattr(module, name, watched(getattr(module, name)))
+        resume(short, max_step=40)
     assert len(killed) > 30
     check_equal(short, unbroken)
     steps = [checkpoints.newest(path)[0] for path in killed]

@@ -50,25 +50,12 @@ def listed(capsys, *words):
     return [command[2:] for command in commands]
 
 
-def names_of(commands):
-    return [flags.name(flags.parse(None, main.FLAGS, words), main.FLAGS) for words in commands]
-
-
 # Which experiments
 
-def test_the_sweep_is_2016s_18_and_of_shapes_the_papers_six(capsys, tmp_path):
-    commands = listed(capsys, f"--train_dir={tmp_path}/a b/{{}}'s", "--save_every=7")
-    assert names_of(commands) == NAMES
-    for words in commands:
-        parsed = flags.parse(None, main.FLAGS, words)
-        assert parsed.save_every == 7 and parsed.train_dir == f"{tmp_path}/a b/{{}}'s"
-    assert not os.listdir(tmp_path)
-    assert sorted(map(" ".join, listed(capsys, "--data_set=shapes"))) == sorted(
-        f"--data_set=shapes --model={model} --beta={beta}"
-        for model in ("paper", "fully_connected") for beta in ("4.0", "1.0", "0.0"))
-
-
 @pytest.mark.parametrize("words, expected", [
+    ([], NAMES),
+    (["--data_set=shapes"], [f"model_{model}_data_set_shapes_beta_{beta}" for model in ("paper", "fully_connected")
+                             for beta in ("4.0", "1.0", "0.0")]),
     (["--model", "conv", "--num_balls=3", "--beta=1", "--beta=2", "--beta=1e0", "--seed=1"],
      ["model_conv_num_balls_3_beta_1.0_seed_1", "model_conv_num_balls_3_beta_2.0_seed_1"]),
     (["--beta_start=60", "--lr=0.0001"], [f"{name}_beta_start_60.0_lr_0.0001" for name in NAMES]),
@@ -76,8 +63,15 @@ def test_the_sweep_is_2016s_18_and_of_shapes_the_papers_six(capsys, tmp_path):
      ["model_conv_num_balls_1_beta_1.0_friction", "model_conv_num_balls_1_beta_1.0"]),
     (["--data_set=shapes", "--data_set=balls", "--model=conv", "--beta=4"],
      ["model_conv_data_set_shapes_beta_4.0", "model_conv_num_balls_1_beta_4.0", "model_conv_num_balls_2_beta_4.0"])])
-def test_any_flag_of_the_experiment_may_be_a_list(capsys, words, expected):
-    assert sorted(names_of(listed(capsys, *words))) == sorted(expected)
+def test_which_experiments(capsys, tmp_path, words, expected):
+    """2016's 18, of shapes the paper's six; any flag of the experiment may be a list. --list gives the commands in the
+    shell's words, and makes nothing."""
+    commands = listed(capsys, f"--train_dir={tmp_path}/a b/{{}}'s", "--save_every=7", *words)
+    parsed = [flags.parse(None, main.FLAGS, words) for words in commands]
+    names = [flags.name(found, main.FLAGS) for found in parsed]
+    assert names == expected if words == [] else sorted(names) == sorted(expected)
+    assert {(found.save_every, found.train_dir) for found in parsed} == {(7, f"{tmp_path}/a b/{{}}'s")}
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("words, says", [
@@ -133,7 +127,7 @@ def test_task(task, monkeypatch, capsys, number, expected):
         found = task(*([f"--task={number}"] if how == "--task" else []))
         out, err = capsys.readouterr()
         if isinstance(expected, int):
-            assert names_of([shlex.split(found)[2:]]) == [NAMES[expected]]
+            assert flags.name(flags.parse(None, main.FLAGS, shlex.split(found)[2:]), main.FLAGS) == NAMES[expected]
             one_line(out, f"run: task {expected}: trains {NAMES[expected]} alone, and draws nothing")
         else:
             assert found == 2
@@ -143,18 +137,14 @@ def test_task(task, monkeypatch, capsys, number, expected):
     one_line(capsys.readouterr().err, f"SLURM_ARRAY_TASK_ID=x{number} is not the number of a task")
 
 
-def test_a_task_has_all_cores_and_a_requeued_one_does_not_restart(task, monkeypatch, capsys):
+def test_a_task_has_all_cores(task, monkeypatch):
+    """(That one which Slurm has requeued does not restart: test_stops.py.)"""
     monkeypatch.setattr(device, "cores", lambda: 3)
     assert "--threads=3" in task("--task=3")
     assert "--threads=2" in task("--task=3", "--threads=2")
-    monkeypatch.setenv("SLURM_ARRAY_TASK_ID", "3")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "5")
-    found = task("--restart", "--lr=1")
+    found = task("--task=3", "--restart", "--lr=1")
     assert "--restart" in found and "--lr=1.0" in found and "--threads=5" in found
-    assert "SLURM_RESTART_COUNT" not in capsys.readouterr().out
-    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert task("--restart", "--lr=1") == found.replace(" --restart", "")
-    assert "(SLURM_RESTART_COUNT): it resumes, without --restart" in capsys.readouterr().out
 
 
 # How many at a time, and on what
@@ -178,24 +168,18 @@ def cards(tmp_path, monkeypatch):
     return tmp_path / "bin"
 
 
-@pytest.mark.parametrize("visible, gpus", [
-    ("2", "2"), (" 3 , 1", "31"), ("0,0", "0"), ("0,-1", "0"), ("0,7,1", "0"), ("GPU-1,MIG-3", ["GPU-1", "MIG-3"]),
-    ("", ""), ("NoDevFiles", "")])
-def test_which_gpus(cards, monkeypatch, visible, gpus):
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
-    assert device.visible_gpus() == list(gpus)
-    executable(cards / "nvidia-smi", "echo no card")
-    assert device.visible_gpus() == []
-
-
 @pytest.mark.parametrize("visible, gpus, where", [
-    (None, "0123", "12 at a time, on 4 GPUs"), ("", "", "12 at a time, on 1 of 12 cores each (CUDA_VISIBLE_DEVICES=)")])
+    (None, "0123", "12 at a time, on 4 GPUs"), ("", "", "12 at a time, on 1 of 12 cores each"),
+    ("NoDevFiles", "", "12 at a time, on 1 of 12 cores each"), (" 3 , 1,7,0", "31", "6 at a time, on 2 GPUs"),
+    ("0,0,-1,2", "0", "3 at a time, on 1 GPU"), ("GPU-1,MIG-3", ["GPU-1", "MIG-3"], "6 at a time, on 2 GPUs")])
 def test_gpus_are_shared_out(tmp_path, cards, python, monkeypatch, capsys, visible, gpus, where):
-    """On every card, or, without any, one a core with threads and the variable as it was; and that is said."""
+    """On every card that CUDA sees, or, without any, one a core with threads and the variable as it was; and that is
+    said."""
     python('echo "on=$CUDA_VISIBLE_DEVICES $*"')
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
     if visible is not None:
         monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        where += f" (CUDA_VISIBLE_DEVICES={visible})"
     monkeypatch.setattr(device, "cores", lambda: 12)
     swept(tmp_path)
     first, *output = capsys.readouterr().out.splitlines()
@@ -214,6 +198,9 @@ def test_gpus_that_tensorflow_does_not_find(tmp_path, cards, python, monkeypatch
         python(f"touch {tmp_path}/started", f"exit {said}")
         swept(tmp_path, code=code)
     assert not {"started", "f"} & set(os.listdir(tmp_path))
+    executable(cards / "nvidia-smi", "echo no card")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-1")
+    assert device.visible_gpus() == []
 
 
 # What is said at the end
