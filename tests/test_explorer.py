@@ -30,7 +30,7 @@ SWITCHES = ("headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-r
 needs_browser = pytest.mark.skipif(
     not (CHROMIUM and DRIVER and webdriver),
     reason="no browser: apt install chromium chromium-driver; pip install selenium")
-CONSTANT, ANNEALED = (f"model_conv_num_balls_1_beta_1.0{end}" for end in ("", "_beta_start_45.0_seed_3"))
+CONSTANT, ANNEALED = (f"model_conv_num_balls_1_beta_1.0{end}" for end in ("", "_beta_start_34.0_seed_22"))
 N = 10  # images and codes of each model
 MADE_UP = [*([f"--model={model}"] for model in MODELS), ["--num_balls=3"], ["--data_set=shapes"],
            ["--model=all_conv", "--data_set=shapes"]]
