@@ -26,7 +26,7 @@ class OfTensors:
         return call
 
 
-def step_of_tensors(flags, train_step=main.train_step):
+def step_of_tensors(flags):
     """One step of main.py as a graph (states, step, *variables of model and optimizer) -> *variables, reconstruction,
     kl; its inputs' specs; the variables. All are tensors: TensorFlow lowers no variables for a platform that is not
     there."""
@@ -47,7 +47,7 @@ def step_of_tensors(flags, train_step=main.train_step):
             losses.append(main.objective(*inputs))
             return losses[0]
 
-        terms = train_step(flags, data, OfTensors(model, weights), states, number, objective, lambda gradients: None)
+        terms = main.train_step(flags, data, OfTensors(model, weights), states, number, objective, lambda gradients: None)
         gradients = tf.gradients(losses[0], weights)  # the step's own tape watches variables alone
         with keras.StatelessScope(state_mapping=list(zip(variables, tensors, strict=True))):
             for gradient, variable in zip(gradients, model.variables, strict=True):
@@ -60,9 +60,9 @@ def step_of_tensors(flags, train_step=main.train_step):
     return tf.function(step, jit_compile=True, autograph=False), specs, variables
 
 
-def lowered(flags, *train_step):
+def lowered(flags):
     """A function of (stage, platform_name): the step as HLO."""
-    step, specs, _ = step_of_tensors(flags, *train_step)
+    step, specs, _ = step_of_tensors(flags)
     return step.experimental_get_compiler_ir(*specs)
 
 
