@@ -47,7 +47,8 @@ def step_of_tensors(flags):
             losses.append(main.objective(*inputs))
             return losses[0]
 
-        terms = main.train_step(flags, data, OfTensors(model, weights), states, number, objective, lambda gradients: None)
+        own = OfTensors(model, weights)
+        terms = main.train_step(flags, data, own, states, number, objective, lambda gradients: None)
         gradients = tf.gradients(losses[0], weights)  # the step's own tape watches variables alone
         with keras.StatelessScope(state_mapping=list(zip(variables, tensors, strict=True))):
             for gradient, variable in zip(gradients, model.variables, strict=True):
