@@ -59,7 +59,7 @@ def test_what_a_run_leaves(run):
     assert kept["data"]["radius"] == 1.2 and kept["data"]["resolution"] == 32
     assert picture(path / "stddev.png").std() > 0.02
     assert (path / "losses.csv").read_text().startswith("step,reconstruction,kl,seconds,beta\n")
-    assert [row[0] for row in curves.read(path / "stddev.csv")[0]] == [60, 120]
+    assert [row[0] for row in curves.read(path / "stddev.csv")] == [60, 120]
     assert not [name for name in os.listdir(path) if name.endswith(".new")]
 
 
