@@ -27,6 +27,7 @@ FLAGS = (
 NONE = "–"
 SCORES = "sap", "mig", "change_accuracy"  # metrics that tell a code of one latent a factor
 CHOICE = {"fully_connected": (0, 1, 2, 3)}  # seeds that settings of annealing were chosen on; of other models 0 to 2
+SUMMARY = ("", "seeds", "steps", "active latents", *(METRICS[key].title for key in SCORES), "reconstruction loss")
 LAST_STEPS = 5000  # that a loss in training is the mean over
 BETAS = SWEEPS["balls"]["beta"]
 
@@ -83,9 +84,6 @@ def annealed(found):
     chosen = [run for run in found if run.data.key == "one_ball" and run.flags.beta == 1
               and (not run.variant or run.annealed and run.flags.seed not in CHOICE.get(run.flags.model, (0, 1, 2)))]
     return table(SUMMARY, summary_of(chosen))
-
-
-SUMMARY = ("", "seeds", "steps", "active latents", *(METRICS[key].title for key in SCORES), "reconstruction loss")
 
 
 def summary_of(chosen):
