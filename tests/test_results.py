@@ -100,7 +100,6 @@ def test_kept_runs_draw_and_load(short, tmp_path, cheap, capsys):
     for text, says in (json.dumps(old), f"left out {names[1]}: ValueError: its numbers.json has no recon"), (
             "", f"left out {kept[1]}: it comes without weights"):
         (kept[1] / "numbers.json").write_text(text)
-        runs._runs_of.cache_clear()  # as a new process
         call(create_training_curves.main, f"--train_dir={kept[1]}", f"--figures={tmp_path}/figures", code=1)
         assert says in capsys.readouterr().err
 
