@@ -98,7 +98,7 @@ def planes(data):
 
 
 def draw_all(found, figures, large=False, dtype=DTYPES["half"]):
-    """Returns whether there is a run that it can show."""
+    """Returns whether there is a run that it can show, if only with --large."""
     page = PAGE.read_text(encoding="utf-8")
     sizes = runs.each([run for run in found if run.has_weights], "explorer.html", lambda run: check(run, page))
     chosen = [run for run, size in sizes if large or size <= LARGE]
@@ -106,6 +106,8 @@ def draw_all(found, figures, large=False, dtype=DTYPES["half"]):
         say(f"explorer.html: {len(sizes) - len(chosen)} of {len(sizes)} runs are of large models; --large adds them")
     made = runs.each(runs.with_numbers(chosen, "active_latents", "reconstruction", "stddev"), "explorer.html",
                      lambda run: content_of_run(run, dtype))
+    if sizes and not chosen:
+        return True
     if not made:
         say("no explorer.html: there is no run with weights that it can show", sys.stderr)
         return False

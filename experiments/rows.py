@@ -1,7 +1,10 @@
 """The rows that an experiment has found so far: a list of objects in a JSON file, a line each."""
 import json
+import os
 
-from training.folder import write_whole
+from analysis import plotting
+from training import process
+from training.folder import check_writable, write_whole
 
 
 def read(path):
@@ -16,3 +19,11 @@ def add(path, row, key):
 
     rows = sorted([old for old in read(path) if of(old) != of(row)] + [row], key=of)
     write_whole(path, "[" + ",\n ".join(json.dumps(row, ensure_ascii=False) for row in rows) + "]\n")
+
+
+def draw(path, draw_rows, figures):
+    """Draw the rows of a file as a PNG with the name of the file. draw_rows: rows -> a figure."""
+    check_writable(figures)
+    name, _ = os.path.splitext(os.path.basename(path))
+    with process.default_style():
+        plotting.save(draw_rows(read(path)), os.path.join(figures, f"{name}.png"), [])

@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 
 from analysis import measure, plotting, runs
 from experiments import rows
-from training import curves, folder, process
+from training import curves, process
 from training.flags import Flag, boolean, parse
 from training.progress import say
 
@@ -91,9 +91,7 @@ def draw(found):
 def run(words=None):
     flags = parse(__doc__, FLAGS, words)
     if flags.draw:
-        folder.check_writable(flags.figures)
-        with process.default_style():
-            plotting.save(draw(rows.read(RESULTS)), os.path.join(flags.figures, "seeds.png"), [])
+        rows.draw(RESULTS, draw, flags.figures)
         return 0
     for run, row in runs.each(runs.runs_of(flags.train_dir), "measuring", row_of):
         rows.add(RESULTS, row, ("model", "data", "setting", "seed"))

@@ -202,9 +202,7 @@ def draw(found):
 def run(words=None):
     flags = parse(__doc__, FLAGS, words)
     if flags.draw:
-        folder.check_writable(flags.figures)
-        with process.default_style():
-            plotting.save(draw(rows.read(RESULTS)), os.path.join(flags.figures, "starts.png"), [])
+        rows.draw(RESULTS, draw, flags.figures)
         return 0
     device.set_up(parse(None, main.FLAGS, ["--threads=1"]))
     folder.check_writable(flags.out, "--out")

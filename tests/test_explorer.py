@@ -276,6 +276,23 @@ def test_on_a_phone_and_in_the_dark(shipped, opened, width, scheme):
     assert (sum(map(int, re.findall(r"\d+", found[1]))) < 200) == (scheme == "dark")
 
 
+@needs_browser
+def test_thirty_frames_a_second(shipped, opened):
+    """The quicker half of the frames: other processes of this machine slow the rest down."""
+    frames = opened(shipped.path).execute_script("""
+        const times = [];
+        for (let i = 0; i < 60; i++) {
+          const began = performance.now();
+          state = scene.moved(state, 0, [2 + i / 10, 5 + 2 * Math.sin(i)]);
+          show();
+          document.body.offsetHeight;  // laid out, too
+          times.push(performance.now() - began);
+        }
+        return times.sort((a, b) => a - b)""")
+    print(f"{1000 / frames[30]:.0f} frames a second")
+    assert frames[30] < 1000 / 30
+
+
 def test_one_small_file_that_loads_nothing(shipped, tmp_path):
     """The balls' runs alone are below 4 MB; shapes, with four times the pixels, come to it."""
     balls = (f"--train_dir={runs.SHIPPED}_model_{model}_num_balls" for model in ("conv", "all_conv"))
@@ -296,10 +313,9 @@ def test_runs_that_it_cannot_show(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(create_explorer, "PAGE", page)
     capsys.readouterr()
     for place, code, says in (tmp_path / "store", 0, ["shapes", "page.html"]), (shapes, 2, ["shapes", "page.html"]), (
-            bare, 2, ["no run with weights"]), (large, 2, ["no run with weights"]):
+            bare, 2, ["no run with weights"]), (large, 0, []):
         call(create_explorer.main, f"--train_dir={place}", f"--figures={tmp_path}", code=code)
         said = capsys.readouterr()
-        assert all(word in said.err for word in says) and ("--large adds them" in said.out) == (
-            place in (tmp_path / "store", large))
+        assert all(word in said.err for word in says) and ("--large adds them" in said.out) == (code == 0)
         assert (tmp_path / "explorer.html").exists() == (place == tmp_path / "store") == ("1 runs, " in said.out)
         (tmp_path / "explorer.html").unlink(missing_ok=True)

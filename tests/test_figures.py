@@ -5,6 +5,7 @@ import warnings
 import numpy as np
 import pytest
 from conftest import ROOT, call
+from matplotlib.colors import to_rgba
 
 import create_beta_images
 import create_cool_images
@@ -79,6 +80,8 @@ def test_error_graph(run):
     np.testing.assert_allclose(errors[4:], [[77, 83], [79.8, 80.2]])
     hollow = [bar[0].get_markerfacecolor() == "white" for bar in axes.containers]
     assert hollow == [False, True, False, False, False, False] and "hollow: not trained to its end" in axes.get_title()
+    assert {bar[0].get_color() for bar in axes.containers} == {"#D55E00", "#009E73"}
+    assert "nats" in axes.get_ylabel() and axes.get_xlabel() == "β" and axes.get_yscale() == "log"
     assert legend_of(figure) == ["all_conv", "all_conv, 2016", "conv", "conv, 2016"]
 
 
@@ -90,13 +93,15 @@ def test_stddev_graph(run):
     drawn = [line.get_xydata().tolist() for line in axes.get_lines() if line.get_linestyle() == "-"]
     for expected in [[1, 0.2], [2, 0.6]], [[1, 0.4], [2, 1.0]], [[1, 0.9], [2, 1.0], [3, 1.0]]:  # one line a seed
         assert drawn.count(expected) == 1
+    colours = [line.get_color() for line in axes.get_lines() if line.get_linestyle() == "-"]
+    assert len(colours) == 4 and len(set(map(to_rgba, colours))) == 3  # one a beta, and grey
     np.testing.assert_allclose(lines_of(axes)["β = 0.1, 2016"], [[1, 0.1], [2, 0.5], [3, np.nan]])
     assert legend_of(figure) == ["β = 0.1", "β = 2", "β = 0.1, 2016"]
 
 
 def test_score_graph(run, monkeypatch):
-    """A dot a seed, and what to hold them against. A metric that a run's numbers lack has no panel; every other has
-    one."""
+    """A dot a seed, a line through the medians, and what to hold them against. A metric that a run's numbers lack has
+    no panel; every other has one."""
     monkeypatch.setitem(METRICS, "seventh", Metric("a seventh metric", lambda sample: 0.25, (0, 1)))
     shown = [run(beta=beta, seed=seed, score=beta / 2 - 0.02 * seed) for beta in (0.2, 1.0) for seed in (0, 1)]
     shown[0].scores["r2"] = [0.1, 0.3]
@@ -109,8 +114,14 @@ def test_score_graph(run, monkeypatch):
     for key, axes in by_key.items():
         if key != "r2":
             np.testing.assert_allclose(dots_of(axes)[:, 1], [0.1, 0.08, 0.5, 0.48])
+            (line,) = [line.get_ydata().tolist() for line in axes.get_lines() if len(line.get_xydata()) == 2
+                       and line.get_linestyle() == "-" and line.get_ydata()[0] != line.get_ydata()[1]]
+            assert line == pytest.approx([0.09, 0.49])
         flat = {round(float(line.get_ydata()[0]), 4) for line in axes.get_lines() if list(line.get_xdata()) == [0, 1]}
         assert flat >= {0.99, 0.15} | ({0.5} if key == "change_accuracy" else set())
+        bar = next(line for line in axes.get_lines() if line.get_ydata()[0] > 1.01)
+        # The paper's band begins at beta * 2 latents / 1024 = 0.01, beyond this axis.
+        assert list(bar.get_xdata()) == pytest.approx([axes.get_xlim()[1]] * 2)
 
 
 def test_collapsed_runs_are_crossed(run):

@@ -88,6 +88,11 @@ def test_what_is_left_out_is_said_once(store):
     assert all(f"{script.__name__}.py: " in store.out for script in SCRIPTS)  # and its seconds
 
 
+def test_several_train_dirs_stand_for_each_run_once(store):
+    one, others = f"{store.train_dir}_{TRAINED}", f"{store.train_dir}_{ONE}"
+    assert [run.path for run in runs.runs_of([one, others, one])] == sorted([one, others])
+
+
 def test_every_figure_shows_something_and_knows_its_runs(store):
     names = {TRAINED, *UNTRAINED}
     for path in store.figures.glob("*.png"):
