@@ -52,10 +52,10 @@ def swept(found):
     return [run for run in found if run.published("reconstruction_loss")]
 
 
-def spread(values, digits=2):
+def spread(values, form=".2f"):
     """The median of some numbers, and behind it, of more than one, the least and the largest."""
-    ends = list(dict.fromkeys(f"{end(values):.{digits}f}" for end in (min, max)))
-    return f"{np.median(values):.{digits}f}" + f" ({' to '.join(ends)})" * (len(ends) > 1)
+    ends = list(dict.fromkeys(f"{end(values):{form}}" for end in (min, max)))
+    return f"{np.median(values):{form}}" + f" ({' to '.join(ends)})" * (len(ends) > 1)
 
 
 def listed(values):
@@ -93,7 +93,7 @@ def summary_of(chosen):
         scores = [spread([np.mean(run.scores[key]) for run in mine]) if all(key in run.scores for run in mine) else NONE
                   for key in SCORES]
         rows.append([words, listed([run.flags.seed for run in mine]), listed([run.step for run in mine]),
-                     spread([run.numbers["stddev"]["active"] for run in mine], 0), *scores,
+                     spread([run.numbers["stddev"]["active"] for run in mine], "g"), *scores,
                      spread([loss(run) for run in mine])])
     return rows
 
@@ -168,7 +168,7 @@ def paper(found):
     def row(what, theirs, scores, ends=(NONE, NONE)):
         gaps = np.median([score["mig_by_factor"] for score in scores if "mig_by_factor" in score] or [[]], axis=0)
         return [what, f"{100 * theirs:.0f}" if theirs else NONE,
-                spread([100 * score["change_accuracy"] for score in scores], 0) if scores else NONE,
+                spread([100 * score["change_accuracy"] for score in scores], ".0f") if scores else NONE,
                 *([f"{gap:.2f}" for gap in gaps] or [NONE] * len(factors)), *ends]
 
     untrained = [run.scores["others"][UNTRAINED] for run in mine if run.flags.model == "paper"]
