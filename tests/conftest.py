@@ -59,11 +59,16 @@ def call(script, *words, code=0):
     assert found == code, f"exit code {found}"
 
 
+def parse(*words):
+    """The flags of a command line of main.py."""
+    return main.parse(None, main.FLAGS, list(map(str, words)))
+
+
 def train(train_dir, *words, code=0, **flags):
     """Call main.py in this process. Returns the run's folder."""
     words = [f"--train_dir={train_dir}", "--threads=1", *words, *(f"--{key}={value}" for key, value in flags.items())]
     call(main.main, *words, code=code)
-    return pathlib.Path(folder.locate(main.parse(None, main.FLAGS, list(map(str, words))), main.FLAGS))
+    return pathlib.Path(folder.locate(parse(*words), main.FLAGS))
 
 
 def script(name, *flags, code=0, **kwargs):
@@ -148,7 +153,7 @@ def listing(path):
 
 
 def ideal_code_alone(patch):
-    """Of what scores are held against, the ideal code alone: the others take seconds; test_measure.py looks at them."""
+    """Of what scores are held against, the ideal code alone: the others take seconds; test_results.py looks at them."""
     patch.setattr(measure, "scores_without_network", lambda data: {
         "ideal code": measure.scores_of([data.factors_of(states) for states in samples.states_of(data)], data)})
 

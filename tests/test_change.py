@@ -103,11 +103,6 @@ def test_a_new_flag_is_a_row(short, unbroken, monkeypatch, capsys, row, word):
     assert f"--{row.name}" in capsys.readouterr().out
 
 
-def test_a_new_flag_that_is_no_part_of_the_experiment(short, monkeypatch):
-    add(monkeypatch, Flag("color", integer(0), 0, "of bars", False))
-    assert resume(short, color=1, max_step=22) == short
-
-
 # A constant of the data
 
 def test_radius_is_one_line(short, monkeypatch, capsys):

@@ -4,7 +4,7 @@ import re
 import sys
 
 import pytest
-from conftest import OF_TINY, ROOT, call, one_line, script, train
+from conftest import OF_TINY, ROOT, call, one_line, parse, script, train
 
 import main
 from training import flags as flag
@@ -46,10 +46,6 @@ def test_bad_flags_are_refused_before_tensorflow_is_imported(tmp_path):
     text = " ".join(script("main.py", "--help", env={"PYTHONPATH": str(tmp_path)}).stdout.split())
     assert all(f"--{row.name} " in text for row in main.FLAGS)
     assert "5e-05 for fully_connected" in text and "default 100000" in text
-
-
-def parse(*words):
-    return main.parse(None, main.FLAGS, list(words))
 
 
 def test_command_lines_of_2016(monkeypatch):

@@ -3,20 +3,16 @@ import re
 
 import numpy as np
 import pytest
+from conftest import parse
 
 import main
 from architecture import MODELS, tf
 from benchmarks import gpu, hlo, workers
 from training import checkpoints
 from training.data_sets import DATA_SETS, data_set_of
-from training.flags import parse
 
 CASES = [(f"--model={model}", "--keep_prob=0.5", "--weight_decay=1") for model in MODELS]
 CASES += [("--model=paper", f"--data_set={data_set}") for data_set in DATA_SETS if data_set != "balls"]
-
-
-def flags_of(*words):
-    return parse(None, main.FLAGS, list(words))
 
 
 def lowered(flags):
@@ -27,7 +23,7 @@ def lowered(flags):
 def test_a_step_is_lowered_for_a_gpu(words):
     """All of it: images, noise, losses, gradients, the optimizer. Nothing in it asks the host or leaves float32, and
     none of the products is in TF32."""
-    text = lowered(flags_of(*words))
+    text = lowered(parse(*words))
     kinds = {one.kind for one in hlo.instructions(text)}
     assert "rng-bit-generator" in kinds and not kinds & {"custom-call", "infeed", "outfeed", "send", "recv"}
     assert set(re.findall(r"\b((?:f|bf|c)\d\w*)\[", text)) == {"f32"}
@@ -37,7 +33,7 @@ def test_a_step_is_lowered_for_a_gpu(words):
 
 @pytest.mark.parametrize("optimizer", ["adam", "adagrad"])
 def test_it_is_the_step_that_main_takes(tiny, optimizer):
-    flags = flags_of("--model=tiny", "--batch_size=4", f"--optimizer={optimizer}", "--lr=0.1")  # a step is 0.1
+    flags = parse("--model=tiny", "--batch_size=4", f"--optimizer={optimizer}", "--lr=0.1")  # a step is 0.1
     data = data_set_of(flags)
     step, _, variables = hlo.step_of_tensors(flags)
     states = workers.states_of(flags, data)
@@ -55,7 +51,7 @@ def test_it_is_the_step_that_main_takes(tiny, optimizer):
 def test_what_a_step_asks_of_a_card():
     """Against what the table of layers says: three products a dense layer, but none to the images; convolutions' in
     the table's order."""
-    flags = flags_of("--model=fully_connected")
+    flags = parse("--model=fully_connected")
     model = checkpoints.new_model(flags, data_set_of(flags))
     paper = gpu.predict(flags)
     kernels = sum(int(np.prod(variable.shape)) for variable in model.variables if len(variable.shape) == 2)
@@ -63,7 +59,7 @@ def test_what_a_step_asks_of_a_card():
     assert paper.operations == 2 * 128 * (3 * kernels - 1024 * 1200)
     assert paper.bytes[0] == pytest.approx(4 * 6 * model.count_params(), rel=1e-3)  # weights, Adam's two: in and out
     assert 1 < paper.bytes[1] / (4 * 10 * model.count_params()) < 2  # and forward, backward, gradient, Adam's seventh
-    found = [one for one in hlo.instructions(lowered(flags_of("--model=conv"))) if one.kind == "convolution"]
+    found = [one for one in hlo.instructions(lowered(parse("--model=conv"))) if one.kind == "convolution"]
     first = max(found, key=lambda one: one.inputs[0].shapes[0][1][1:] == [32, 32, 1])  # 3 x 3, 1 to 8 channels, 16 x 16
     assert first.operations == 2 * 128 * 16 * 16 * 8 * 9
 

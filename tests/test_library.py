@@ -187,10 +187,6 @@ def test_a_full_disk_or_a_closed_pipe_behind_stdout_changes_no_exit_code():
             assert done.returncode in codes and done.stderr.count("\n") == (words == "--bet"), done.stderr
 
 
-def test_architecture_alone_runs_on_tensorflow(tmp_path, capsys):
-    """Whatever Keras's backend is by the shell; nothing else of the project sets it up. It prints every model."""
-    (tmp_path / "keras.py").write_text("import os, sys\nsys.exit(os.environ['KERAS_BACKEND'] + ' is used')")
-    done = script("architecture.py", code=1, env={"PYTHONPATH": str(tmp_path), "KERAS_BACKEND": "numpy"})
-    assert done.stderr.strip() == "tensorflow is used"
+def test_architecture_alone_prints_every_model(capsys):
     runpy.run_path(str(ROOT / "architecture.py"), run_name="__main__")
     assert "\nconv: 80,965 parameters, 32 latents\n" in capsys.readouterr().out

@@ -52,21 +52,6 @@ def test_stddevs_and_losses(vae):
     assert samples.test_images(Shapes())[1] == 0  # of images in black and white
 
 
-def test_active_latents(vae):
-    found = measure.active_latents(vae)["list"]
-    assert [row["latent"] for row in found] == vae.active.tolist()
-    states = ONE.draw((0, int(Purpose.EVALUATION), 101), 10_000)
-    mean, stddev = vae.encode_states(states)
-    for row in found:
-        mu, sigma = mean[:, row["latent"]].astype(float), stddev[:, row["latent"]].astype(float)
-        assert row["kl"] == pytest.approx(np.mean([(m * m + s * s - 1) / 2 - np.log(s)
-                                                   for m, s in zip(mu, sigma, strict=True)]), rel=1e-4)
-        bins = np.digitize(states[:, 0, 1], np.quantile(states[:, 0, 1], np.arange(1, 20) / 20))
-        between = sum((bins == b).mean() * (mu[bins == b].mean() - mu.mean()) ** 2 for b in range(20)) / mu.var()
-        assert row["explained"]["y"] == pytest.approx(between, abs=0.01)
-        assert row["range"][0] < np.quantile(mu, 0.05) and row["range"][1] > np.quantile(mu, 0.95)
-
-
 def test_heat_map(vae):
     """The latents of lowest stddev, each set to -3 to 3 in a sampled code of the first of these images."""
     images = ONE.render(ONE.simulate([(0, int(Purpose.EVALUATION), 100)], 1000)[0])
@@ -170,21 +155,6 @@ def test_latents_that_are_not_active_are_left_out_of_scores(data, monkeypatch):
     none = measure.scores(Network(lambda states: data.factors_of(states), [0.95] * n, data))
     assert none["r2"] == pytest.approx([0] * n) and none["mig"] == none["sap"] == 0
     assert none.get("change_accuracy", 0.5) == pytest.approx(0.5, abs=0.02)
-
-
-def test_what_scores_are_held_against():
-    """Linear R² of ten principal components, here by a singular value decomposition; and chance."""
-    data = Lines()
-    found = measure.scores_without_network(data)
-    images = data.render(samples.states_of(data)[0]).numpy().reshape(10_000, -1).astype(float)
-    images -= images.mean(axis=0)
-    left = images @ np.linalg.svd(images.T @ images)[0][:, :10]
-    left /= np.sqrt((left ** 2).sum(axis=0))
-    distance = samples.states_of(data)[0][:, 2] - samples.states_of(data)[0][:, 2].mean()
-    expected = ((left.T @ distance) ** 2).sum() / (distance ** 2).sum()
-    assert found["10 principal components"]["r2"] == pytest.approx([expected], abs=1e-3)
-    assert found["chance"] == {"change_accuracy": 1 / 3} and found["ideal code"]["sap"] > 0.99
-    assert 1 / 3 < found["raw pixels"]["change_accuracy"] < 1
 
 
 # Maps

@@ -14,17 +14,12 @@ from conftest import call, change_flags, ideal_code_alone, train
 from PIL import Image
 
 import create_all
-import create_beta_images
 import create_cool_images
-import create_disentanglement_graphs
 import create_error_graph
-import create_reconstruction_images
 import create_stddev_graphs
-import create_training_curves
 from analysis import animation, maps, measure, runs
 
-SCRIPTS = (create_beta_images, create_cool_images, create_disentanglement_graphs, create_error_graph,
-           create_reconstruction_images, create_stddev_graphs, create_training_curves)
+SCRIPTS = create_all.SCRIPTS[:-1]  # the explorer: test_explorer.py
 TRAINED = "model_all_conv_num_balls_1_beta_0.1_batch_size_16_lr_0.01"
 CONV = "model_conv_num_balls_1_beta_0.1"
 ONE, OTHER, BETAS, FRICTION, TWO, ANNEALED = [f"model_tiny_num_balls_{rest}" for rest in (

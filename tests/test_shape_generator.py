@@ -107,14 +107,6 @@ def test_states_are_uniform_and_one_by_one():
     assert drawn / 737_280 == pytest.approx(1 - 1 / math.e, abs=0.002)  # of all combinations, each equally likely
 
 
-def test_a_row_depends_on_its_own_seed_alone():
-    among = DATA.simulate([(7, 0, i) for i in range(6)], 20)
-    np.testing.assert_array_equal(DATA.simulate([(7, 0, 3)], 20)[0], among[3])
-    np.testing.assert_array_equal(DATA.draw((7, 0, 3), 20), among[3])
-    assert len(np.unique(among.reshape(6, -1), axis=0)) == 6
-    assert not np.array_equal(among, DATA.simulate([(8, 0, i) for i in range(6)], 20))
-
-
 def test_pairs_differ_in_one_factor_and_in_the_image():
     first, second, changed = DATA.pairs((4, 0), 40_000)
     assert first.shape == second.shape == (40_000, 5) and first.dtype == second.dtype == np.float32

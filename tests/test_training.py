@@ -3,7 +3,7 @@ from unittest import mock
 
 import numpy as np
 import pytest
-from conftest import arrays, losses, same, train
+from conftest import arrays, losses, parse, same, train
 
 import architecture
 import main
@@ -14,10 +14,6 @@ from ball_generator import Balls
 from training import batches, checkpoints, device
 from training.data_sets import data_set_of
 from training.seeds import Purpose
-
-
-def parse(*words):
-    return main.parse(None, main.FLAGS, list(words))
 
 
 @pytest.mark.parametrize("words, data", [
