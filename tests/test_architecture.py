@@ -33,20 +33,8 @@ def shake(vae):
         variable.assign(variable + size * rng.standard_normal(variable.shape))
 
 
-def random_images(batch, seed=0):
-    return np.random.default_rng(seed).uniform(size=(batch, 32, 32, 1)).astype(np.float32)
-
-
-@pytest.mark.parametrize("model, image_shape, parameters, latents", [
-    ("fully_connected", (32, 32, 1), 6_820_644, 10), ("conv", (32, 32, 1), 80_965, 32),
-    ("all_conv", (32, 32, 1), 7_371, 16), ("paper", (64, 64, 1), 14_196_516, 10),  # the paper's own images
-    ("conv", (64, 64, 1), 278_341, 32), ("all_conv", (16, 16, 3), 7_661, 4)])
-def test_parameters_and_shapes(model, image_shape, parameters, latents):
-    vae = make(model, image_shape=image_shape)
-    assert vae.count_params() == parameters == sum(int(np.prod(v.shape)) for v in vae.variables)
-    mean, log_variance = vae.encode(np.zeros((3, *image_shape), np.float32))
-    assert mean.shape == log_variance.shape == (3, latents) and vae.latents == latents
-    assert vae.decode(mean).shape == (3, *image_shape)
+def random_images(batch, image_shape=(32, 32, 1)):
+    return np.random.default_rng(0).uniform(size=(batch, *image_shape)).astype(np.float32)
 
 
 @pytest.mark.parametrize("model", SIZES)
@@ -84,9 +72,9 @@ def test_initial_values(model):
 
 @pytest.mark.parametrize("model", SIZES)
 def test_losses_equal_numpy(model):
-    vae = make(model)
+    vae = make(model, image_shape=(16, 16, 3))
     shake(vae)
-    images = random_images(5)
+    images = random_images(5, (16, 16, 3))
     noise = np.random.default_rng(2).standard_normal((5, vae.latents)).astype(np.float32)
     reconstruction, kl = vae.losses(images, noise)
 

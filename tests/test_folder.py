@@ -93,22 +93,6 @@ def test_what_a_kill_leaves_is_taken_up_and_what_is_not_ours_is_kept(tmp_path):
     assert {file.name for file in path.glob("*.new")} == {"ideas.new"}
 
 
-def test_a_file_is_replaced_as_one(tmp_path, monkeypatch):
-    """Also where two processes write it; one that fails leaves it as it was."""
-    path = str(tmp_path / "file")
-    with folder.replacing(path) as mine:
-        with open(mine, "w") as file:
-            file.write("mine, ")
-            monkeypatch.setattr(os, "getpid", lambda: -1)
-            folder.write_whole(path, "another's")
-            assert (tmp_path / "file").read_text() == "another's"
-            file.write("whole")
-    with pytest.raises(ZeroDivisionError), folder.replacing(path) as mine:
-        open(mine, "w").close()
-        raise ZeroDivisionError
-    assert os.listdir(tmp_path) == ["file"] and (tmp_path / "file").read_text() == "mine, whole"
-
-
 def test_two_writers(short, capsys):
     before = content(short)
     with folder._locked(str(short)):

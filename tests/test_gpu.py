@@ -64,14 +64,6 @@ def test_what_a_step_asks_of_a_card():
     assert first.operations == 2 * 128 * 16 * 16 * 8 * 9
 
 
-def test_three_trainings_fill_a_card():
-    """And no more is gained than there is."""
-    model = gpu.Paper((1, 1), (1, 1), 1, (1, 2), 1, host=0.7)  # of 1,000 steps: 1 to 2 s; with 0.7 + 0.3 beside
-    assert model.fill(0) == pytest.approx(2) and model.fill(1) == pytest.approx(1.5)
-    papers = dict.fromkeys(("fully_connected, balls", "conv, balls", "all_conv, balls"), model)
-    assert [gpu.sweep_minutes(papers, n, 0) for n in (1, 2, 3)] == pytest.approx([60, 30, 30])
-
-
 @pytest.mark.long
 def test_the_script_for_the_day(capfd, monkeypatch):
     """On a CPU, at a hundredth of its size."""

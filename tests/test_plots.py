@@ -17,7 +17,7 @@ import create_all
 import create_cool_images
 import create_error_graph
 import create_stddev_graphs
-from analysis import animation, maps, measure, runs
+from analysis import animation, maps, runs
 
 SCRIPTS = create_all.SCRIPTS[:-1]  # the explorer: test_explorer.py
 TRAINED = "model_all_conv_num_balls_1_beta_0.1_batch_size_16_lr_0.01"
@@ -101,19 +101,6 @@ def test_every_figure_shows_something_and_knows_its_runs(store):
         assert text["seed"].split(", ") == ["1" if name.endswith("_seed_1") else "0" for name in shown]
         if path.name.startswith(("heat_map_", "response_map_")):
             assert path.name.endswith(f"map_{shown[0]}.png") and len(shown) == 1
-
-
-def test_figures_are_written_and_never_read(store, tmp_path, monkeypatch, capsys):
-    """Drawn again, over other files and where they were deleted, they are the same to the byte; and no network is
-    measured again."""
-    first = contents(store.figures)
-    monkeypatch.setattr(measure, "MEASURES", {key: measure.Measure(lambda vae: 1 / 0, row.version)
-                                              for key, row in measure.MEASURES.items()})
-    words = f"--train_dir={store.train_dir}", f"--figures={store.figures}"
-    for number, name in enumerate(first):
-        (store.figures / name).write_bytes(b"{}") if number % 2 else (store.figures / name).unlink()
-    call(create_all.main, *words)
-    assert contents(store.figures) == first
 
 
 def test_a_users_own_style_changes_nothing(store, tmp_path):

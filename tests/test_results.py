@@ -14,7 +14,8 @@ from training import checkpoints, curves, flags, folder, sweep
 
 PATHS = folder.find(str(ROOT / "checkpoints" / "pretrained" / "train_store"))
 WITH_WEIGHTS = {folder.read_flags(path).name: path for path in PATHS if checkpoints.steps(path)}
-EVERYDAY = "model_conv_num_balls_1_beta_0.5", "model_all_conv_num_balls_2_beta_1.0"
+EVERYDAY = ("model_conv_num_balls_1_beta_0.5", "model_all_conv_num_balls_2_beta_1.0",
+            "model_conv_num_balls_1_beta_1.0_beta_start_34.0_seed_22")
 
 
 # What is committed

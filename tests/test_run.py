@@ -1,9 +1,7 @@
 """./run, as its user types it: it finds its folder, makes the environment, and needs nothing else of the machine."""
 import os
-import pathlib
 import shutil
 import subprocess
-import tempfile
 
 import pytest
 from conftest import HANG, ROOT, one_line
@@ -11,6 +9,7 @@ from made_up import PYTHON, executable, run
 
 from training import sweep
 
+SHELL = "run", "tests/run", ".ci/run"
 MODULES = "tensorflow", "tensorboard", "numpy", "cv2", "matplotlib", "PIL", "tqdm"
 
 
@@ -49,15 +48,6 @@ def test_it_finds_its_folder_and_hands_over_what_it_was_given(project, tmp_path)
 def test_help_needs_no_environment(project):
     done = run("--help", script=project / "run", env={"PYTHON": None, "PATH": project.parent / "bin"}, cwd="/")
     assert done.stdout == sweep.__doc__
-
-
-@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a git repository")
-def test_git_ignores_what_is_made_and_not_what_is_kept():
-    made = [".venv/installed", "training/__pycache__/x.pyc", "checkpoints/train_store_x/flags.json", "figures/new.png"]
-    kept = ["figures/pretrained/new.png", "checkpoints/pretrained/x/flags.json"]
-    done = subprocess.run(["git", "-c", "safe.directory=*", "check-ignore", *made, *kept], cwd=ROOT, text=True,
-                          capture_output=True)
-    assert done.stdout.splitlines() == made
 
 
 # A Python of the user's
@@ -177,17 +167,11 @@ def test_it_is_judged_by_what_it_can_do(project, set_up, what):
     one_line(set_up(), "run: making .venv, with Python 3.11")
 
 
-def test_a_folder_that_cannot_be_written_is_refused_in_a_line():
-    """By one who is not root."""
-    with tempfile.TemporaryDirectory() as place:
-        project = pathlib.Path(place) / "project"
-        project.mkdir()
-        for file in "run", "main.py", "requirements.txt":
-            shutil.copy(ROOT / file, project)
-        for folder in project, project.parent:
-            folder.chmod(0o555)
-        as_nobody = ["setpriv", "--reuid=65534", "--clear-groups"] if os.geteuid() == 0 else []
-        done = run(code=2, env={"PYTHON": None}, script=project / "run", shell=as_nobody, cwd="/")
-        one_line(done.stderr, f"run: {project} cannot be written", "PYTHON=python3")
-        for folder in project.parent, project:
-            folder.chmod(0o755)
+# The scripts themselves
+
+@pytest.mark.skipif(not shutil.which("shellcheck"), reason="shellcheck is not there: apt install shellcheck")
+def test_shell_scripts():
+    done = subprocess.run(["shellcheck", *SHELL], cwd=ROOT, capture_output=True, text=True)
+    assert not done.returncode, done.stdout
+    for name in SHELL:
+        assert (ROOT / name).stat().st_mode & 0o111 and b"\r" not in (ROOT / name).read_bytes()

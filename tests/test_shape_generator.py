@@ -1,11 +1,10 @@
 """The shapes against a slow renderer of one pixel at a time, and all 737,280 images against each other."""
 import itertools
 import math
-import runpy
 
 import numpy as np
 import pytest
-from conftest import ROOT, tf
+from conftest import tf
 
 import shape_generator as sg
 
@@ -83,16 +82,6 @@ def test_images_differ_but_for_the_symmetries_of_oval_and_square():
     assert inside.min() >= 2 and inside.max() <= 61
 
 
-@pytest.mark.parametrize("shape", [(), (1,), (2, 3)])
-@pytest.mark.parametrize("xla", [False, True])
-def test_any_number_of_states_is_rendered_alike(shape, xla):
-    states = DATA.draw(2, 6)
-    some = states[:math.prod(shape)].reshape(*shape, 5)
-    images = tf.function(DATA.render, jit_compile=xla)(some).numpy()
-    assert images.shape == (*shape, *DATA.image_shape) and DATA.state_shape == some.shape[-1:]
-    np.testing.assert_array_equal(images.reshape(-1, 64, 64, 1), DATA.render(states).numpy()[:math.prod(shape)])
-
-
 def test_states_are_uniform_and_one_by_one():
     states = DATA.simulate([(3, 0, i) for i in range(5760)], 128)  # 737,280: as many as there are
     assert states.shape == (5760, 128, 5) and states.dtype == np.float32
@@ -137,11 +126,3 @@ def test_what_the_record_says():
                if name.isupper() and isinstance(value, (int, float)) and name not in ("SQUARE", "ORIENTATION")}
     assert DATA.constants() == numbers and len(numbers) == 13
     assert DATA == sg.Shapes() and hash(DATA) == hash(sg.Shapes())
-
-
-def test_the_script_prints_one_of_each(capsys):
-    runpy.run_path(str(ROOT / "shape_generator.py"), run_name="__main__")
-    halves = {" ": (0, 0), "▀": (1, 0), "▄": (0, 1), "█": (1, 1)}  # upper and lower
-    printed = np.array([[halves[one] for one in line] for line in capsys.readouterr().out.splitlines()])
-    images = DATA.render([[shape, 1.0, 0.0, 32.0, 32.0] for shape in (0.0, 1.0, 2.0)]).numpy()
-    np.testing.assert_array_equal(printed, images.reshape(96, 2, 64).swapaxes(1, 2))

@@ -89,17 +89,6 @@ def test_what_cannot_be_done_as_asked_ends_before_anything_starts(tmp_path, pyth
     assert error.startswith("run: ") and os.listdir(tmp_path) == ["python"]
 
 
-def test_relative_paths_are_the_callers(tmp_path, python, monkeypatch):
-    python(f"echo $* >> {tmp_path}/started", f"echo $* >> {tmp_path}/drawn")
-    (tmp_path / "mine").mkdir()
-    monkeypatch.chdir(tmp_path / "mine")
-    call(run, "--train_dir=x/", "--figures=y", "--model=conv", "--num_balls=1", "--beta=1")
-    place = f"--train_dir={tmp_path}/mine/x/"
-    assert place in (tmp_path / "started").read_text().split()
-    assert (tmp_path / "drawn").read_text() == f"{ROOT}/create_all.py {place} --figures={tmp_path}/mine/y\n"
-    assert os.listdir(tmp_path / "mine") == ["y"]
-
-
 def test_trainings_are_cut_off_from_the_users_settings_where_the_sweep_is():
     done = subprocess.run([sys.executable, "-E", "-s", ROOT / "main.py", "--sweep", "--list", "--model=conv"],
                           capture_output=True, text=True, check=True)

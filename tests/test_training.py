@@ -1,4 +1,5 @@
 """What a training step computes, against optimizers by hand; annealing; seeds; that it learns."""
+import itertools
 from unittest import mock
 
 import numpy as np
@@ -13,7 +14,7 @@ from architecture import tf
 from ball_generator import Balls
 from training import batches, checkpoints, device
 from training.data_sets import data_set_of
-from training.seeds import Purpose
+from training.seeds import Evaluation, Purpose, graph_seed
 
 
 @pytest.mark.parametrize("words, data", [
@@ -32,6 +33,14 @@ def test_states_are_those_of_their_steps(words, data):
                 assert step // every == (step + count - 1) // every
             step += count
         assert step == 1100
+
+
+def test_random_numbers_of_two_purposes_never_meet():
+    seeds = [graph_seed(seed, purpose) for seed in range(100) for purpose in Purpose.__members__.values()]
+    assert len(set(seeds)) == len(seeds)
+    trajectories = [(0, Purpose.EVALUATION, number) for number in range(100)]
+    seeds = [*trajectories, *(kind.seed for kind in Evaluation.__members__.values())]
+    assert not any(one == other for one, other in itertools.combinations(seeds, 2))
 
 
 def adam(state, gradient, step, lr):
