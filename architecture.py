@@ -101,13 +101,14 @@ MODELS = {
 CONV_INIT = 0.01  # of convolutions in every model: sigma of the weights and value of the biases
 
 
-def build(rows, shape, weight_init, seeds, dtype="float32"):
+def build(rows, shape, weight_init, seeds):
     """The rows of a table as a Keras Sequential over inputs of the given shape.
 
     seeds: an iterator of ints, one drawn for each layer with weights. Type and order of axes are told to every layer,
     whatever the user's keras.json says.
     """
     layers = keras.layers
+    dtype = "float32"
     order = {"dtype": dtype, "data_format": "channels_last"}
 
     def start_at(size):  # weights truncated at 2 sigma, as tf.truncated_normal of 2016
@@ -168,16 +169,16 @@ class BetaVAE:
     seed: a tuple of ints; the initial weights are a function of it.
     """
 
-    def __init__(self, model, image_shape, hidden_size, weight_init, seed, dtype="float32"):
+    def __init__(self, model, image_shape, hidden_size, weight_init, seed):
         if keras.config.backend() != "tensorflow":
             raise RuntimeError(f"Keras computes with {keras.config.backend()} in this process: import this project "
                                "before Keras, or set KERAS_BACKEND=tensorflow")
         n, _, channels = image_shape
         encoder, decoder = MODELS[model].layers(hidden_size, n, channels)
         seeds = iter(np.random.SeedSequence(seed).generate_state(len(encoder) + len(decoder)).tolist())
-        self.encoder = build(encoder, image_shape, weight_init, seeds, dtype)
+        self.encoder = build(encoder, image_shape, weight_init, seeds)
         self.latents = int(np.prod(self.encoder.output_shape[1:])) // 2  # a mean and a log variance each
-        self.decoder = build(decoder, (self.latents,), weight_init, seeds, dtype)
+        self.decoder = build(decoder, (self.latents,), weight_init, seeds)
         self.variables = self.encoder.trainable_variables + self.decoder.trainable_variables
 
     def count_params(self):

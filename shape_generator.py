@@ -65,7 +65,7 @@ def _states(indices):
 @dataclasses.dataclass(frozen=True)
 class Shapes:
     """The data set, of 3 * 6 * 40 * 32 * 32 = 737,280 states."""
-    key = picture = published = "shapes"
+    key = picture = "shapes"
     words = "2D shapes"
     examples = {}
     image_shape = RESOLUTION, RESOLUTION, 1

@@ -10,7 +10,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import os
 from collections.abc import Callable
 
@@ -20,7 +19,7 @@ import analysis.metrics as metrics
 import architecture
 from analysis.components import independent_components, principal_components
 from analysis.maps import ranges, traverse
-from analysis.samples import TEST_FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
+from analysis.samples import TEST_FRAMES, TRAJECTORIES, pairs_of, states_of, test_images, test_noise
 from training import checkpoints
 from training.folder import NUMBERS, write_whole
 from training.seeds import Evaluation, Purpose
@@ -64,7 +63,7 @@ def active_latents(vae):
     mean, stddev = (values[:, active] for values in vae.codes)
     stddev = np.maximum(stddev, np.finfo(np.float32).tiny)  # at beta 0 it goes to 0
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
-    shares = metrics.explained(metrics.Sample(mean, factor_values(vae.data), vae.data.factors))
+    shares = metrics.explained(metrics.Sample(mean, vae.data.factors_of(states_of(vae.data)[0]), vae.data.factors))
     columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), ranges(vae, active).tolist(),
                   shares.T.tolist(), strict=True)
     return {"list": [{"latent": latent, "stddev": spread, "kl": nats, "range": ends,
@@ -92,7 +91,7 @@ def heat_map(vae):
 def scores_of(codes, data):
     """The scores of a code. codes: [samples, latents] for every set of states_of."""
     drawn, *pairs = codes
-    return metrics.scores(metrics.Sample(drawn, factor_values(data), data.factors,
+    return metrics.scores(metrics.Sample(drawn, data.factors_of(states_of(data)[0]), data.factors,
                                          (*pairs, pairs_of(data)[2]) if pairs else None))
 
 
@@ -182,12 +181,7 @@ def read(path):
         return {}
 
 
-def rounded(value):
+def rounded(found):
     """An object of JSON, floats to five places; what is no number is null."""
-    if isinstance(value, dict):
-        return {key: rounded(inner) for key, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(inner) for inner in value]
-    if isinstance(value, (float, np.floating)):
-        return round(float(value), 5) if math.isfinite(value) else None
-    return value
+    return json.loads(json.dumps(found, default=float), parse_float=lambda word: round(float(word), 5),
+                      parse_constant=lambda word: None)

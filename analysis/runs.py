@@ -197,7 +197,7 @@ def pair(mine):
 def published(quantity, data):
     """The published numbers of a quantity for a data set: model > beta; empty where there are none."""
     with open(PUBLISHED, encoding="utf-8") as file:
-        return json.load(file).get(quantity, {"values": {}})["values"].get(data.published, {})
+        return json.load(file).get(quantity, {"values": {}})["values"].get(data.key, {})
 
 
 def groups(rows, key):

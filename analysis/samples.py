@@ -4,6 +4,7 @@ import functools
 import numpy as np
 
 import architecture
+from architecture import tf
 from training.seeds import Evaluation, Purpose
 
 SAMPLES = 10_000                # drawn states that scores and maps are over
@@ -24,20 +25,11 @@ def pairs_of(data):
     return data.pairs(Evaluation.CHANGES.seed, PAIRS)
 
 
-@functools.cache
-def factor_values(data):
-    """[samples, factors]: of the drawn states."""
-    return data.factors_of(states_of(data)[0])
-
-
 def entropy(images):
     """Cross-entropy of images with themselves, the least any model can reach; nats, summed over pixels (the last
     three axes)."""
-    terms = np.zeros(images.shape)
-    grey = (images > 0) & (images < 1)  # black and white ones have none
-    p = images[grey].astype(float)
-    terms[grey] = p * np.log(p) + (1 - p) * np.log1p(-p)
-    return -terms.sum(axis=(-3, -2, -1))
+    p = images.astype(float)
+    return -(tf.math.xlogy(p, p) + tf.math.xlog1py(1 - p, -p)).numpy().sum(axis=(-3, -2, -1))
 
 
 @functools.cache

@@ -11,7 +11,6 @@ from factors import Factor, View
 class Spots:
     """A state is channel, angle, distance."""
     key = picture = words = "spots"
-    published = None
     image_shape = 16, 16, 2
     state_shape = 3,
     factors = (Factor("channel", "class", ("left", "right")), Factor("angle", "angle"), Factor("distance", "number"))

@@ -118,7 +118,7 @@ def test_a_name_that_would_be_too_long_fits_and_is_its_own():
     ({"weight_init": 0.5, "beta_steps": 3, "beta_start": 2}, [])])
 def test_flags_that_change_nothing_warn(tiny, tmp_path, capsys, given, says):
     path = train(tmp_path / "s", **{**OF_TINY, "max_step": 0, **given})
-    for text in capsys.readouterr().out, (path / "log.txt").read_text():
+    for text in capsys.readouterr().err, (path / "log.txt").read_text():
         assert re.findall(r"(\S+) changes nothing", text) == says
 
 

@@ -146,7 +146,7 @@ def test_a_plot_never_ends_a_training(short, unbroken, monkeypatch, capsys):
     monkeypatch.setattr(Figure, "savefig", savefig)
     resume(short)
     told = f"{short}/stddev.png was not drawn: latex could not be found"
-    assert told in capsys.readouterr().out.splitlines() and told in (short / "log.txt").read_text().splitlines()
+    assert told in capsys.readouterr().err.splitlines() and told in (short / "log.txt").read_text().splitlines()
     assert same(short, unbroken)
 
 

@@ -127,9 +127,9 @@ class TestOfTiny:
     def test_an_annealed_run_resumes_at_its_beta(self, tmp_path, capsys):
         flags = {"model": "tiny", "batch_size": 4, "save_every": 5, "beta_start": 8, "beta": 0.5, "beta_steps": 20}
         unbroken = train(tmp_path / "unbroken", max_step=25, **flags)
-        assert "--beta_steps" not in capsys.readouterr().out
+        assert "--beta_steps" not in capsys.readouterr().err
         train(tmp_path / "resumed", max_step=10, **flags)
-        assert "at --max_step=10 beta is 4.25: it reaches 0.5 at step 20" in capsys.readouterr().out
+        assert "at --max_step=10 beta is 4.25: it reaches 0.5 at step 20" in capsys.readouterr().err
         resumed = train(tmp_path / "resumed", max_step=25, **flags)
         assert resumed.name == "resumed_model_tiny_num_balls_1_beta_0.5_beta_start_8.0_beta_steps_20_batch_size_4"
         assert same(unbroken, resumed)

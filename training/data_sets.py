@@ -4,7 +4,7 @@
 
 A new record is a new data set: it trains, is scored and drawn. What one answers:
 
-    key, words              in the names of figures, and in their titles
+    key, words              in the names of figures and in analysis/published_results.json; in titles
     picture                 in the name of a picture of it, real_<picture>.jpg
     image_shape             (n, n, channels), n a multiple of 8
     state_shape             of a state, the numbers that an image is rendered from
@@ -17,7 +17,6 @@ A new record is a new data set: it trains, is scored and drawn. What one answers
     pairs(seed, n)          two sets of n states that differ in one factor, and its number [n]; None: there are none
     views                   a View each of the planes and lines over which a latent's mean is drawn
     examples                factor's name -> two states that differ in it alone, as icons of figures; may be empty
-    published               its key in analysis/published_results.json, or None
 """
 import dataclasses
 

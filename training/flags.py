@@ -123,13 +123,9 @@ def in_words(default):
 
 
 def parse(description, table, words=None):
-    """The flags of a command line (None: this process's), defaults filled in. Unknown, shortened and mistyped flags,
-    and those of another data set, are refused with exit code 2."""
-    return filled(parse_known(description, table, words), table)
-
-
-def filled(flags, table):
-    """Flags with their defaults; one of another data set stays None, and is refused where it has a value."""
+    """The flags of a command line (None: this process's), defaults filled in; one of another data set stays None.
+    Unknown, shortened and mistyped flags, and those of another data set, are refused with exit code 2."""
+    flags = parse_known(description, table, words)
     for row in table:
         if row.data_sets and getattr(flags, "data_set", row.data_sets[0]) not in row.data_sets:
             if getattr(flags, row.name) is not None:

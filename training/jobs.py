@@ -4,7 +4,6 @@
     failed = [training.failure(stopped) for training in trainings]
 """
 import contextlib
-import logging
 import math
 import os
 import signal
@@ -37,8 +36,7 @@ class Job:
 
     def start(self, slot, gpus):
         """Start it in a slot, a number from 0 that no other has while it runs; the slots share the GPUs."""
-        level = logging.WARNING if progress.on_terminal() else logging.INFO
-        env = {**os.environ, "RUN_SWEEP": f"{os.getpid()} {level}"}
+        env = {**os.environ, "RUN_SWEEP": str(os.getpid())}
         if gpus:
             env["CUDA_VISIBLE_DEVICES"] = gpus[slot % len(gpus)]
         self.child = subprocess.Popen(self.command, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -50,9 +48,10 @@ class Job:
             listener.start()
 
     def listen(self, stream, screen):
-        """Hand on what it writes."""
+        """Hand on what it writes; beside bars, what it writes to stderr alone."""
         for line in stream:
-            progress.say(line.rstrip("\n"), screen)
+            if self.bar.disable or screen is sys.stderr:
+                progress.say(line.rstrip("\n"), screen)
             if screen is sys.stderr and line.strip():
                 self.error = line.strip()
 

@@ -15,7 +15,7 @@ import signal
 import sys
 import threading
 
-import matplotlib
+import matplotlib.style
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 TENSORFLOW = {"TF_CPP_MIN_LOG_LEVEL": "2",    # without its greetings; 0 shows them
@@ -94,23 +94,15 @@ def stops():
         yield stopped
 
 
-def parent_sweep():
-    """The process of the sweep that this one belongs to, and the level from which it shows messages; None without."""
-    pid, _, level = os.environ.get("RUN_SWEEP", "").partition(" ")
-    return (int(pid), int(level)) if pid.isdecimal() and level.isdecimal() else None
-
-
 def end_with_sweep():
-    """Have this process sent SIGTERM when the sweep that it belongs to ends, however that ends."""
-    if parent_sweep():
+    """Have this process sent SIGTERM when the sweep that it belongs to, process RUN_SWEEP, ends, however that ends."""
+    sweep = os.environ.get("RUN_SWEEP", "")
+    if sweep.isdecimal():
         ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG, of Linux
-        if os.getppid() != parent_sweep()[0]:  # it has ended already
+        if os.getppid() != int(sweep):  # it has ended already
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-@contextlib.contextmanager
 def default_style():
-    """matplotlib's own defaults, whatever the user's matplotlibrc says."""
-    with matplotlib.rc_context(
-            {key: value for key, value in matplotlib.rcParamsDefault.items() if not key.startswith("backend")}):
-        yield
+    """A context in which matplotlib has its own defaults, whatever the user's matplotlibrc says."""
+    return matplotlib.style.context("default")

@@ -35,54 +35,38 @@ def say(text, stream=None):
         stream.flush()
 
 
-class Bar:
+class Bar(tqdm):
     """A run's progress. level: that of a line that repeats what the bar shows. line: of the screen, where a sweep shows
     several."""
 
     def __init__(self, flags, step, line=0):
-        shown = on_terminal()
-        self.level = logging.DEBUG if shown else logging.INFO
         label = f"{flags.model}, {data_set_of(flags).words}, beta {flags.beta:g}"
         label += f", seed {flags.seed}" * bool(flags.seed)
         label = label if len(label) <= LABEL else label[:LABEL - 1] + "…"
-        self.bar = tqdm(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
-                        position=line, leave=line == 0, disable=not shown, smoothing=0.05, bar_format=FORMAT,
-                        desc=label)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        self.close()
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.bar.close()
+        super().__init__(total=flags.max_step, initial=step, unit="step", dynamic_ncols=True, file=sys.stdout,
+                         position=line, leave=line == 0, disable=not on_terminal(), smoothing=0.05, bar_format=FORMAT,
+                         desc=label)
+        self.level = logging.INFO if self.disable else logging.DEBUG
 
     def show(self, step, reconstruction, kl):
-        with contextlib.suppress(OSError):
-            self.bar.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
-            self.bar.update(step - self.bar.n)
+        self.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
+        self.update(step - self.n)
 
 
-class Line:
+class Line(tqdm):
     """How far a sweep is: above the bars of its trainings, or a line whenever one has ended."""
 
     def __init__(self):
+        super().__init__(bar_format="{desc}", file=sys.stdout, position=0, dynamic_ncols=True,
+                         disable=not on_terminal())
         self.ended = self.shown = 0
-        self.bar = tqdm(bar_format="{desc}", file=sys.stdout, position=0, dynamic_ncols=True, disable=not on_terminal())
 
     def due(self, ended):
         """Whether to show it anew; ended: how many trainings have."""
-        return ended != self.ended or not self.bar.disable and time.monotonic() - self.shown > LOOK
+        return ended != self.ended or not self.disable and time.monotonic() - self.shown > LOOK
 
     def show(self, text, ended):
         self.ended, self.shown = ended, time.monotonic()
-        if self.bar.disable:
+        if self.disable:
             say(f"run: {text}")
-        with contextlib.suppress(OSError):
-            self.bar.set_description_str(text)
-
-    def close(self):
-        with contextlib.suppress(OSError):
-            self.bar.close()
+        self.set_description_str(text)

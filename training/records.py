@@ -22,19 +22,18 @@ log = logging.getLogger("run")
 
 
 class ToScreen(logging.Handler):
-    """To stdout, errors to stderr, above the bars that are there."""
+    """To stdout, warnings and errors to stderr, above the bars that are there."""
 
     def emit(self, record):
-        progress.say(self.format(record), sys.stderr if record.levelno >= logging.ERROR else sys.stdout)
+        progress.say(self.format(record), sys.stderr if record.levelno >= logging.WARNING else sys.stdout)
 
 
 @contextlib.contextmanager
 def logged(path):
-    """While it lasts, `log` writes to log.txt all there is, and to the screen what is of its level."""
+    """While it lasts, `log` writes to log.txt all there is, and to the screen all but what is for debugging."""
     to_file = logging.FileHandler(os.path.join(path, "log.txt"), delay=True, encoding="utf-8")
-    _, level = process.parent_sweep() or (None, logging.INFO)  # a sweep that shows bars shows only warnings beside them
     before = log.handlers, log.propagate, log.level
-    log.handlers, log.propagate = [ToScreen(level), to_file], False
+    log.handlers, log.propagate = [ToScreen(logging.INFO), to_file], False
     log.setLevel(logging.DEBUG)
     for handler in log.handlers:
         handler.handleError = lambda record: None  # a full disk: it is on the screen already

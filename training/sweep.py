@@ -18,7 +18,6 @@ Exit codes: 0 all trained and drawn, 1 something failed, 2 refused as asked, 128
 import argparse
 import dataclasses
 import itertools
-import logging
 import os
 import shlex
 import subprocess
@@ -108,7 +107,7 @@ def draw(flags, stopped):
     command = python(os.path.join(process.ROOT, "create_all.py"),
                      *words_of({"train_dir": flags.train_dir, "figures": flags.figures}))
     child = subprocess.Popen(command, cwd=process.ROOT,
-                             env={**os.environ, "RUN_SWEEP": f"{os.getpid()} {logging.INFO}"})
+                             env={**os.environ, "RUN_SWEEP": str(os.getpid())})
     while child.poll() is None:
         if stopped:
             child.terminate()
