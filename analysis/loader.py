@@ -51,7 +51,6 @@ class TrainedVAE:
     def __init__(self, model, flags, data, step, folder=None):
         self.model, self.flags, self.data, self.step, self.folder = model, flags, data, step, folder
         self.latents = model.latents
-        self._encode, self._decode = graph(model.encode, data.image_shape), graph(model.decode, (self.latents,))
 
     def __repr__(self):
         return (f"{self.flags.model} on {self.data.words}, beta {self.flags.beta:g}, step {self.step:,}: "
@@ -160,6 +159,14 @@ class TrainedVAE:
                              f"given {images.dtype} from {images.min()} to {images.max()}")
         return images.astype(np.float32)
 
+    @functools.cached_property
+    def _encode(self):
+        return graph(self.model.encode, self.data.image_shape)
+
+    @functools.cached_property
+    def _decode(self):
+        return graph(self.model.decode, (self.latents,))
+
 
 @functools.cache
 def untrained(data, model, hidden_size, weight_init, seed):
@@ -187,5 +194,6 @@ def renderer(data):
 
 
 def graph(function, shape):
-    """A TensorFlow graph of a function of an array [n, *shape] in float32, made at its first call."""
-    return tf.function(function, input_signature=[tf.TensorSpec((None, *shape), tf.float32)], autograph=False)
+    """A TensorFlow graph of a function of an array [n, *shape] in float32."""
+    signature = [tf.TensorSpec((None, *shape), tf.float32)]
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()

@@ -7,7 +7,7 @@
 Train three seeds by the first, 20, 21 and 22. The one of the lowest loss (reconstruction + beta * KL, mean of the steps
 12,000 to 14,000) goes on, by the same command with --max_step=80000. The second command adds a row a run to
 experiments/seeds.json: that loss, and the SAP score against steps. The third draws what is there. The rule was found on
-seeds below 20; those from 20 on, three at a time, try it.
+seeds of conv below 20; conv's from 20 on and fully_connected's from 10 on, three at a time, try it.
 """
 import os
 import sys
@@ -23,7 +23,9 @@ from training.progress import say
 
 RESULTS = os.path.join(process.ROOT, "experiments", "seeds.json")
 AT, LAST = 14_000, 2000  # the step at which one is chosen, by the mean loss of so many steps
-TRIED, OF = 20, 3        # seeds from which on the rule is tried, so many at a time
+TRIED = {"conv": 20, "fully_connected": 10}  # seeds from which on the rule is tried
+OF = 3                   # at a time
+TICKS = 4000, 8000, AT, 20_000, 40_000, 80_000
 
 FLAGS = (
     runs.TRAIN_DIRS,
@@ -49,41 +51,50 @@ def row_of(run):
                         round(point["sap"], 3)] for point in points]}
 
 
+def tried(row):
+    return row["seed"] >= TRIED[row["model"]]
+
+
 def chosen(found):
-    """The seeds that go on: of every three in turn, that of the lowest loss."""
-    groups = runs.groups([row for row in found if row["seed"] >= TRIED], lambda row: (row["seed"] - TRIED) // OF)
+    """The seeds of a model that go on: of every three in turn, that of the lowest loss."""
+    groups = runs.groups(filter(tried, found), lambda row: (row["seed"] - TRIED[row["model"]]) // OF)
     return {min(group, key=lambda row: row["loss"])["seed"] for group in groups.values() if len(group) == OF}
 
 
 def draw(found):
-    """Left, the SAP score of every seed against steps, with beta; right, at the step of the choice against the loss."""
-    figure = plotting.figure(figsize=(10, 4.2))
-    left, right = figure.subplots(1, 2)
-    best = chosen(found)
+    """A row a setting: left, the SAP score of every seed against steps, with beta; right, at the step of the choice
+    against the loss."""
+    settings = runs.groups(found, lambda row: (row["model"], row["setting"]))
+    figure = plotting.figure(figsize=(10, 0.8 + 3.4 * len(settings)))
     kinds = {"chosen": {"color": "C0"}, "not chosen": {"color": "0.6"},
              "earlier, the rule was found on them": {"color": "0.6", "markerfacecolor": "none"}}
-    marks = {"two latents": "o", "three latents": "^"}
-    for row in found:
-        kind = list(kinds.values())[2 if row["seed"] < TRIED else row["seed"] not in best]
-        steps, _, active, scores = np.array(row["points"]).T
-        shown = steps <= (np.inf if row["seed"] in best else AT)
-        left.plot(steps[shown], scores[shown], linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
-        ((latents, score),) = np.array([active, scores]).T[steps == AT]
-        right.plot(row["loss"], score, list(marks.values())[int(latents) - 2], markersize=6, zorder=3, **kind)
-    left.axvline(AT, color="0.3", linewidth=1, linestyle=":")
-    left.set(xscale="log", xlabel="step, and β", ylabel="SAP score", ylim=(-0.03, 1.03))
-    ticks = [4000, 8000, AT, 20_000, 40_000, 80_000]
-    betas = np.interp(ticks, *np.unique([point[:2] for row in found for point in row["points"]], axis=0).T)
-    left.set_xticks(ticks, [f"{step // 1000}k\n{beta:.0f}" for step, beta in zip(ticks, betas, strict=True)])
-    left.minorticks_off()
-    right.set(xlabel=f"loss at step {AT:,} (nats per image)", ylabel=f"SAP score at step {AT:,}", ylim=(-0.03, 1.03))
-    for axis in left, right:
-        axis.grid(alpha=0.25)
-    what = ", ".join([found[0]["model"], found[0]["data"].replace("_", " "), found[0]["setting"]])
-    figure.suptitle(f"{what}: of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
+    marks = {2: "o", 3: "^"}
+    for (left, right), (setting, mine) in zip(figure.subplots(len(settings), 2, squeeze=False), settings.items(),
+                                              strict=True):
+        best = chosen(mine)
+        for row in mine:
+            kind = list(kinds.values())[(row["seed"] not in best) + (not tried(row))]
+            steps, _, active, scores = np.array(row["points"]).T
+            shown = steps <= (np.inf if row["seed"] in best else AT)
+            left.plot(steps[shown], scores[shown], linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
+            ((latents, score),) = np.array([active, scores]).T[steps == AT]
+            right.plot(row["loss"], score, marks[int(latents)], markersize=6, zorder=3, **kind)
+        left.axvline(AT, color="0.3", linewidth=1, linestyle=":")
+        left.set(xscale="log", xlabel="step, and β", ylabel="SAP score", ylim=(-0.03, 1.03))
+        left.set_title(", ".join(setting), fontsize=9, loc="left")
+        points = np.unique([point[:2] for row in mine for point in row["points"]], axis=0).T
+        ticks = [step for step in TICKS if step <= points[0].max()]
+        left.set_xticks(ticks, [f"{step // 1000}k\n{np.interp(step, *points):.0f}" for step in ticks])
+        left.minorticks_off()
+        right.set(xlabel=f"loss at step {AT:,} (nats per image)", ylabel=f"SAP score at step {AT:,}",
+                  ylim=(-0.03, 1.03))
+        for axis in left, right:
+            axis.grid(alpha=0.25)
+    data = found[0]["data"].replace("_", " ")
+    figure.suptitle(f"{data}: of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
     handles = [Line2D([], [], linestyle="none", label=label, marker="s", **look) for label, look in kinds.items()]
-    handles += [Line2D([], [], linestyle="none", label=label, marker=mark, color="black")
-                for label, mark in marks.items()]
+    handles += [Line2D([], [], linestyle="none", label=f"{latents} latents", marker=mark, color="black")
+                for latents, mark in marks.items()]
     plotting.legend(figure, handles, 5)
     return figure
 
