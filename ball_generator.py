@@ -63,8 +63,12 @@ class Balls:
         return {**found, "gravity": GRAVITY, "drag": DRAG} if self.friction else found
 
     def simulate(self, seeds, frames):
-        """Positions along many trajectories at once, [len(seeds), frames, balls, 2], float32; masses are 1. seeds: a
-        tuple of non-negative ints for each."""
+        """Positions along many trajectories at once, [len(seeds), frames, balls, 2], float32; masses are 1.
+
+        seeds: a tuple of non-negative ints for each; one int alone gives one trajectory, [frames, balls, 2].
+        """
+        if isinstance(seeds, int):
+            return self.simulate([(seeds,)], frames)[0]
         # Trajectories last, so that NumPy's inner loops run along them: [balls, 2, trajectories].
         x, v = (np.ascontiguousarray(np.moveaxis(part, 0, -1)) for part in starts(seeds, self.num_balls))
         record = np.empty((frames,) + x.shape, np.float32)
@@ -219,5 +223,5 @@ def _sub_step(x, v, friction):
 if __name__ == "__main__":
     for count in 1, 2:
         data = Balls(count)
-        image = data.render(data.simulate([(0,)], frames=1)[0]).numpy()[..., 0]
+        image = data.render(data.simulate(0, frames=1)[0]).numpy()[..., 0]
         print("\n".join("".join(" .:oO@"[int(5.99 * value)] * 2 for value in row) for row in image))

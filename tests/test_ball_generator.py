@@ -67,6 +67,7 @@ def test_starts(num_balls):
         for j in range(i):
             assert np.linalg.norm(positions[:, i] - positions[:, j], axis=-1).min() >= 2.4
     np.testing.assert_allclose(np.sqrt((velocities ** 2).sum(axis=(1, 2))), 0.5)
+    np.testing.assert_array_equal(Balls(num_balls).simulate(7, 20), Balls(num_balls).simulate([(7,)], 20)[0])
 
 
 @pytest.mark.parametrize("num_balls", [1, 2, 5])
