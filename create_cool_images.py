@@ -16,59 +16,40 @@ from analysis.measure import VALUES, edit
 from training import device, pictures, process, progress
 from training.seeds import Evaluation
 
-TILE, GAP = 96, 16    # sides of a tile and of the space between two, in dots
-LEFT, RIGHT, TOP, BOTTOM = 150, 24, 140, 40  # margins, in dots
-DPI = 150
-SAMPLE = 256          # pixels a side of a sample image
-PALE = 0.25           # what is left of the contrast of a row whose latent is not active
+SIDE, GAP = 0.72, 0.12  # of a tile, and between two rows, in inches
+SAMPLE = 256            # pixels a side of a sample image
+PALE = 0.25             # what is left of the contrast of a row whose latent is not active
 
 
 def draw(title, latents, stddev, images, unchanged, values, ranges, active):
-    """A grid of images [rows, values, rows, columns], all on one grey scale from 0 to 1; or in colour.
+    """A row of images [values, rows, columns] for each latent, all on one grey scale from 0 to 1; or in colour.
 
     unchanged: the image that is edited, and values: of its latents, [rows]. ranges: that the latents take, [rows, 2].
     active: [rows]; the others are pale.
     """
-    (rows, columns), step = images.shape[:2], TILE + GAP
-    width, height = LEFT + columns * step - GAP + RIGHT, TOP + rows * step - GAP + BOTTOM
-    enlarged = np.ix_(*(np.arange(TILE) * side // TILE for side in unchanged.shape[:2]))
-    mosaic = np.ones((rows * step - GAP, columns * step - GAP, *unchanged.shape[2:]))
-    for row in range(rows):
-        for column in range(columns):
-            tile = images[row, column][enlarged]
-            if not active[row]:
-                tile = 1 - PALE * (1 - tile)
-            mosaic[row * step:row * step + TILE, column * step:column * step + TILE] = tile
-    figure = plotting.figure(figsize=(width / DPI, height / DPI), dpi=DPI, layout="none")
-    figure.figimage(mosaic, LEFT, BOTTOM, cmap="gray", vmin=0, vmax=1)
-    figure.figimage(unchanged[enlarged], 30, height - TOP + 24, cmap="gray", vmin=0, vmax=1)
-    lines = figure.add_axes((0, 0, 1, 1), zorder=2, xlim=(0, width), ylim=(height, 0))
-    lines.axis("off")
-
-    def write(x, y, text, **kwargs):  # in dots from the upper left
-        lines.text(x, y, text, **{"ha": "center", "va": "center", "fontsize": 8, **kwargs})
-
-    def place(value):  # of a value on the line below a row, on which the columns stand at theirs
-        return np.interp(value, VALUES, LEFT + np.arange(columns) * step + TILE / 2)
-
-    wrapped, size = plotting.wrapped(title, 54), 8
-    if wrapped.count("\n") > 2:
-        wrapped, size = plotting.wrapped(title, 80), 5.5
-    write(LEFT + (columns * step - GAP) / 2, 36, wrapped, fontsize=size)
-    write(LEFT + (columns * step - GAP) / 2, 84, "value that the latent is set to")
-    write(78, 12, "unchanged", fontsize=7)
-    for column, value in enumerate(VALUES):
-        write(LEFT + column * step + TILE / 2, TOP - 18, f"{value:g}".replace("-", "\N{MINUS SIGN}"))
-    for row, (latent, spread) in enumerate(zip(latents, stddev, strict=True)):
-        colour, y = "black" if active[row] else "0.6", TOP + row * step + TILE
-        write(LEFT - 12, y - TILE / 2, f"{spread:.2f}  {plotting.symbol(latent)}", ha="right", color=colour)
-        if active[row]:
-            lines.plot(place(ranges[row]), (y + GAP / 2, y + GAP / 2), color="0.6", linewidth=2, solid_capstyle="butt")
-            lines.plot(place(values[row]), y + GAP / 2, "o", color="black", markersize=3.5)
-    write(LEFT - 12, TOP - 2, "mean stddev", fontsize=7, ha="right", va="bottom")
+    widths, title = [1, -0.9, *[1] * len(VALUES)], plotting.wrapped(title, 54)
+    tiles = plotting.Tiles(title, len(latents), widths, SIDE, 0.15, GAP, 0.95 + 0.2 * title.count("\n"))
+    columns = range(1, 1 + len(VALUES))
+    centres = np.mean([tiles.lefts, tiles.rights], axis=0)[1:]
+    tiles.show(0, 0, unchanged)
+    tiles.write(0, 0, 0.5, 1.2, "unchanged", ha="center", fontsize=8)
     below = "below a row: the range that the latent takes (grey), and its value in the unchanged image (dot)"
-    write(width / 2, height - 14, below if any(active) else plotting.ON_PLATEAU, fontsize=6.5)
-    return figure
+    tiles.write(0, 0, 0, -0.65, below if any(active) else plotting.ON_PLATEAU, fontsize=7)
+    tiles.write(0, 3, 0.5, -0.3, "value that the latent is set to", ha="center", fontsize=8)
+    tiles.write(0, 1, -0.1, -0.05, "mean stddev", ha="right", fontsize=8)
+    for column, value in zip(columns, VALUES, strict=True):
+        tiles.write(0, column, 0.5, -0.05, plotting.said(value), ha="center", fontsize=8)
+    for row, latent in enumerate(latents):
+        tiles.write(row, 1, -0.1, 0.5, f"{stddev[row]:.2f}  {plotting.symbol(latent)}", ha="right", va="center",
+                    fontsize=9, color="black" if active[row] else "0.6")
+        for column, image in zip(columns, images[row], strict=True):
+            tiles.show(row, column, image if active[row] else 1 - PALE * (1 - image))
+        if active[row]:
+            y = tiles.tops[row] + SIDE + GAP / 2
+            tiles.axes.plot(np.interp(ranges[row], VALUES, centres), (y, y), color="0.6", linewidth=2,
+                            solid_capstyle="butt")
+            tiles.axes.plot(np.interp(values[row], VALUES, centres), y, "o", color="black", markersize=3.5)
+    return tiles.figure
 
 
 def draw_sample(data, path):
@@ -85,7 +66,7 @@ def draw_run(figures, run):
     images, unchanged = (pictures.visible(some, vae.data.image_shape) for some in (images, vae.decode(z[None])[0]))
     figure = draw(plotting.title_of(run), latents, vae.stddev[latents], images, unchanged, z[latents],
                   maps.ranges(vae, latents), np.isin(latents, vae.active))
-    plotting.save(figure, os.path.join(figures, f"heat_map_{run.name}.png"), [run], DPI)
+    plotting.save(figure, os.path.join(figures, f"heat_map_{run.name}.png"), [run])
 
 
 def draw_all(found, figures):

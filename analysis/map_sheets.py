@@ -67,10 +67,6 @@ def caption_of(data):
     return [line for text in lines for line in plotting.wrapped(text, 120).split("\n")]
 
 
-def said(number):
-    return f"{number:g}".replace("-", "\N{MINUS SIGN}")
-
-
 def draw_frame(axes, left, top, view):
     """Frame and x axis of a square; returns where a value of the view is along it, in inches."""
     plotting.frame(axes, left, top, SIDE)
@@ -78,7 +74,7 @@ def draw_frame(axes, left, top, view):
     places = (ticks - view.low) / (view.high - view.low) * SIDE
     axes.vlines(left + places, top + SIDE, top + SIDE + 0.03, color="black", linewidth=0.8)
     for place, tick in zip(places, ticks, strict=True):
-        axes.text(left + place, top + SIDE + 0.06, said(tick), fontsize=8, ha="center", va="top")
+        axes.text(left + place, top + SIDE + 0.06, plotting.said(tick), fontsize=8, ha="center", va="top")
     axes.text(left + SIDE / 2, top + SIDE + 0.2, view.axes[0].split()[-1] if len(view.axes) == 2 else view.axes[0],
               fontsize=9, ha="center", va="top")
     return places, ticks
@@ -90,7 +86,7 @@ def draw_plane(axes, left, top, view, labelled):
     axes.hlines(top + places, left - 0.03, left, color="black", linewidth=0.8)
     if labelled:
         for place, tick in zip(places, ticks, strict=True):
-            axes.text(left - 0.06, top + place, said(tick), fontsize=8, ha="right", va="center")
+            axes.text(left - 0.06, top + place, plotting.said(tick), fontsize=8, ha="right", va="center")
         axes.text(left - 0.36, top + SIDE / 2, view.axes[1], fontsize=9, ha="center", va="center", rotation=90)
 
 
@@ -110,8 +106,8 @@ def draw_curves(axes, left, top, view, values, everyone, labelled):
     axes.hlines(zero, left, left + SIDE, color="0.8", linewidth=0.6, zorder=0)
     if labelled:
         for value in (low, 0, top_value):
-            axes.text(left - 0.06, top + SIDE * (high - value) / (high - low), said(round(value, 1)), fontsize=8,
-                      ha="right", va="center")
+            axes.text(left - 0.06, top + SIDE * (high - value) / (high - low), plotting.said(round(value, 1)),
+                      fontsize=8, ha="right", va="center")
         axes.text(left - 0.42, top + SIDE / 2, "posterior mean", fontsize=9, ha="center", va="center", rotation=90)
 
 

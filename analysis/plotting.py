@@ -38,6 +38,11 @@ def symbol(latent):
     return "z" + str(latent).translate(SUBSCRIPTS)
 
 
+def said(number):
+    """A number, with a minus sign of its own width."""
+    return f"{number:g}".replace("-", "\N{MINUS SIGN}")
+
+
 def figure(**kwargs):
     """A figure that lays itself out, for files alone."""
     return Figure(**{"layout": "constrained", **kwargs})
