@@ -41,12 +41,14 @@ def over_view(view, code):
 def average_in_cells(view, places, curve, curves, values):
     """Values [samples, latents] averaged over places [samples, axes] in a view's cells, each curve by itself:
     [latents, rows, columns] of a plane, [latents, curves, cells] of a line."""
-    axes = len(view.axes)
-    where = np.column_stack([curve, places[:, ::-1]])  # y before x: rows, then columns
-    bins = [np.arange(curves + 1) - 0.5, *[np.linspace(view.low, view.high, view.cells + 1)] * axes]
-    counts, *sums = (np.histogramdd(where, bins, weights=weights)[0] for weights in (None, *values.T))
-    means = np.array(sums) / np.where(counts >= RARE, counts, np.nan)
-    return means.reshape(-1, curves * view.cells ** (axes - 1), view.cells)
+    number = np.clip((places - view.low) / (view.high - view.low) * view.cells, 0, view.cells - 1).astype(int)
+    cell = number[:, 0] if len(view.axes) == 1 else number[:, 1] * view.cells + number[:, 0]
+    cells = view.cells ** len(view.axes)
+    cell, total = curve * cells + cell, curves * cells
+    counts = np.bincount(cell, minlength=total)
+    sums = np.array([np.bincount(cell, latent, total) for latent in values.T])
+    means = sums / np.where(counts >= RARE, counts, np.nan)
+    return means.reshape(-1, total // view.cells, view.cells)
 
 
 def centred(maps):

@@ -64,11 +64,12 @@ def chosen(found):
 def draw(found):
     """A row a setting: left, the SAP score of every seed against steps, with beta; right, at the step of the choice
     against the loss."""
-    settings = runs.groups(found, lambda row: (row["model"], row["setting"]))
+    settings = runs.groups(found, lambda row: (row["model"], row["data"].replace("_", " "), row["setting"]))
     figure = plotting.figure(figsize=(10, 0.8 + 3.4 * len(settings)))
     kinds = {"chosen": {"color": "C0"}, "not chosen": {"color": "0.6"},
              "earlier, the rule was found on them": {"color": "0.6", "markerfacecolor": "none"}}
-    marks = {2: "o", 3: "^"}
+    counts = {active for row in found for step, _, active, _ in row["points"] if step == AT}
+    marks = dict(zip(sorted(counts), "o^sDvP<>", strict=False))
     for (left, right), (setting, mine) in zip(figure.subplots(len(settings), 2, squeeze=False), settings.items(),
                                               strict=True):
         best = chosen(mine)
@@ -90,8 +91,7 @@ def draw(found):
                   ylim=(-0.03, 1.03))
         for axis in left, right:
             axis.grid(alpha=0.25)
-    data = found[0]["data"].replace("_", " ")
-    figure.suptitle(f"{data}: of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
+    figure.suptitle(f"Of three seeds, that of the lowest loss at step {AT:,} goes on", fontsize=11)
     handles = [Line2D([], [], linestyle="none", label=label, marker="s", **look) for label, look in kinds.items()]
     handles += [Line2D([], [], linestyle="none", label=f"{latents} latents", marker=mark, color="black")
                 for latents, mark in marks.items()]

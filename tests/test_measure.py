@@ -194,6 +194,25 @@ def test_response_maps_along_lines():
     assert found["distance"].tolist() == [[[1, 2, 3, 4, 5]]] and found["angle"].shape == (1, 2, 8)
 
 
+def test_with_friction_over_what_friction_gives(monkeypatch):
+    """Each cell the mean over the states in it, grey (not a number) where they are few."""
+    monkeypatch.setattr(maps, "RARE", 20)
+    data = Balls(friction=True)
+    states = data.draw((0, int(Purpose.EVALUATION), 101), 10_000)[:, 0]
+    found = maps.response_map(Network(lambda states: states[:, 0], [1, 1], data), data.views[0], [0, 1])
+    edges = np.linspace(1.2, 8.8, 21)
+    edges[[0, -1]] = -np.inf, np.inf  # at a bounce a ball is a little behind the wall
+    grey = 0
+    for row in range(20):
+        for column in range(20):
+            inside = states[((states >= (edges[column], edges[row])) & (
+                states < (edges[column + 1], edges[row + 1]))).all(axis=1)]
+            expected = inside.mean(axis=0) if len(inside) >= 20 else [np.nan] * 2
+            np.testing.assert_allclose(found[:, row, column], expected, atol=1e-6)
+            grey += len(inside) < 20
+    assert 20 < grey < 200
+
+
 def test_colours_are_centred_and_a_latent_that_does_nothing_is_white():
     values, limit = maps.centred(np.array([[[3.01, 3.03]], [[2, 2]]]))
     np.testing.assert_allclose(values, [[[-0.01, 0.01]], [[0, 0]]])

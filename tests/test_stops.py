@@ -122,7 +122,7 @@ def test_a_sweep_whose_window_is_closed_which_is_killed_and_resumed(tmp_path):
                 for beta in ("0.5", "1"))))
 
     wait(all_there, sweep)
-    assert "parameters, in" not in "".join(screen)  # what log.txt tells is not told beside bars
+    assert "parameters, in" not in "".join(screen)  # beside bars, warnings and errors alone
     os.close(ours)
     sweep.wait(HANG)
     wait(lambda: all_stopped_by("SIGHUP"))

@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import sys
 import tempfile
 from types import SimpleNamespace
 
@@ -141,7 +142,7 @@ def claimed(flags, table):
             while os.path.exists(f"{path}.old-{number}"):
                 number += 1
             os.rename(path, f"{path}.old-{number}")
-            say(f"moved the old run to {path}.old-{number}")
+            say(f"moved the old run to {path}.old-{number}", sys.stderr)
             os.makedirs(path)
             lock = _locked(path)
         for file in os.listdir(path):

@@ -72,8 +72,8 @@ class Job:
         why = self.error
         if self.code == -signal.SIGKILL:
             why = "killed, perhaps for want of memory"
-        elif self.code < 0:
-            why = signal.strsignal(-self.code)
+        elif self.code < 0 or 128 < self.code < 128 + signal.NSIG:
+            why = signal.strsignal(max(-self.code, self.code - 128))
         return f"{self.name} failed, exit code {self.code}" + f": {why}" * bool(why)
 
 

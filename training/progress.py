@@ -49,8 +49,9 @@ class Bar(tqdm):
         self.level = logging.INFO if self.disable else logging.DEBUG
 
     def show(self, step, reconstruction, kl):
-        self.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
-        self.update(step - self.n)
+        with contextlib.suppress(OSError):
+            self.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
+            self.update(step - self.n)
 
 
 class Line(tqdm):
@@ -69,4 +70,5 @@ class Line(tqdm):
         self.ended, self.shown = ended, time.monotonic()
         if self.disable:
             say(f"run: {text}")
-        self.set_description_str(text)
+        with contextlib.suppress(OSError):
+            self.set_description_str(text)
