@@ -55,11 +55,15 @@ def spread(values, form=".2f"):
 
 
 def listed(values):
-    """Numbers as 0 to 4 where they follow each other, else with commas."""
-    values = sorted(set(values))
-    if len(values) > 2 and values == list(range(values[0], values[-1] + 1)):
-        return f"{values[0]} to {values[-1]}"
-    return ", ".join(f"{value:,}" for value in values)
+    """Numbers as 0 to 4 where more than two follow each other, else with commas."""
+    parts = []
+    for value in sorted(set(values)):
+        if parts and value == parts[-1][-1] + 1:
+            parts[-1].append(value)
+        else:
+            parts.append([value])
+    return ", ".join(f"{part[0]} to {part[-1]}" if len(part) > 2 else ", ".join(f"{value:,}" for value in part)
+                     for part in parts)
 
 
 # README

@@ -76,8 +76,7 @@ def draw(found):
         for row in mine:
             kind = list(kinds.values())[(row["seed"] not in best) + (not tried(row))]
             steps, _, active, scores = np.array(row["points"]).T
-            shown = steps <= (np.inf if row["seed"] in best else AT)
-            left.plot(steps[shown], scores[shown], linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
+            left.plot(steps, scores, linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
             ((latents, score),) = np.array([active, scores]).T[steps == AT]
             right.plot(row["loss"], score, marks[int(latents)], markersize=6, zorder=3, **kind)
         left.axvline(AT, color="0.3", linewidth=1, linestyle=":")

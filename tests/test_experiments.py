@@ -57,19 +57,22 @@ def test_figure():
     assert axes.get_title() == "conv, one ball" and starts.draw(rows.read(starts.RESULTS)).axes
 
 
-def row(seed, loss, active=2):
-    return {"model": "conv", "data": "one_ball", "setting": "β 34 to 1", "seed": seed, "loss": loss,
+def row(seed, loss, active=2, model="conv"):
+    return {"model": model, "data": "one_ball", "setting": "β 34 to 1", "seed": seed, "loss": loss,
             "points": [[4000, 32.35, active, 0.5], [seeds.AT, 28.23, active, 0.9], [80_000, 1.0, 2, 0.98]]}
 
 
 def test_the_one_of_the_lowest_loss_goes_on():
-    """Of whole threes, from seed 20 on; its line goes on in the figure, the others' end where it was chosen."""
+    """Of whole threes, of conv from seed 20 on; it is the blue one in the figure, which has a row for each model."""
     found = [row(3, 1.0), row(20, 147.0), row(21, 146.0), row(22, 150.0, active=3), row(23, 145.0), row(24, 144.0)]
     assert seeds.chosen(found) == {21}
-    left, right = seeds.draw(found).axes
-    ends = [line.get_xdata()[-1] for line in left.get_lines()]
-    assert ends[:-1] == [seeds.AT, seeds.AT, 80_000, seeds.AT, seeds.AT, seeds.AT]
-    assert [line.get_marker() for line in right.get_lines()] == ["o", "o", "o", "^", "o", "o"]
+    others = [row(seed, 136.0 - seed, model="fully_connected") for seed in (5, 10, 11, 12)]
+    assert seeds.chosen(others) == {12}
+    _, right, _, below = seeds.draw(found + others).axes
+    marks, below = ([(line.get_color(), line.get_marker(), line.get_markerfacecolor() == "none")
+                     for line in axes.get_lines()] for axes in (right, below))
+    grey, blue, earlier = ("0.6", "o", False), ("C0", "o", False), ("0.6", "o", True)
+    assert marks == [earlier, grey, blue, ("0.6", "^", False), grey, grey] and below == [earlier, grey, grey, blue]
 
 
 def test_a_row_has_the_loss_before_the_choice(tmp_path, monkeypatch):
@@ -88,7 +91,7 @@ def test_a_row_has_the_loss_before_the_choice(tmp_path, monkeypatch):
 
 def test_what_was_found_is_drawn_and_kept_once(tmp_path):
     found = rows.read(seeds.RESULTS)
-    assert len(seeds.chosen(found)) == 10 and seeds.draw(found).axes
+    assert len(seeds.chosen([row for row in found if row["model"] == "conv"])) == 10 and seeds.draw(found).axes
     place = tmp_path / "rows.json"
     place.write_text("[]")
     for loss in 3.0, 2.0:
