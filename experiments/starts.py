@@ -170,7 +170,7 @@ def draw(found):
     words = {"one_ball": "one ball", "two_ball": "two balls"}
     panels = runs.groups(found, lambda row: f"{row['model']}, {words[row['data']]}")
     panels = {title: mine for title, mine in panels.items() if len({row["start"] for row in mine}) > 1}
-    figure = plotting.figure(figsize=(3.3 * len(panels), 3.8))
+    figure = plotting.figure(figsize=(2.8 * len(panels), 3.8))
     figure.suptitle("Loss after training went on from a given code", fontsize=11)
     handles = {}
     for axis, (title, mine) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels.items(), strict=True):
