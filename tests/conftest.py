@@ -5,6 +5,7 @@ import logging
 import os
 import pathlib
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -17,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 os.environ["CUDA_VISIBLE_DEVICES"] = ""  # bit-equality is promised on the CPU
 for name in "RUN_SWEEP", "JOBS", "KERAS_HOME", "KERAS_BACKEND", "MATPLOTLIBRC":
     os.environ.pop(name, None)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where a script started the suite in the background
 HANG = 900  # seconds until a process is taken to hang: ten times what the slowest machine needs
 
 import architecture  # noqa: E402
