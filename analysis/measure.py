@@ -19,7 +19,7 @@ import analysis.metrics as metrics
 import architecture
 from analysis.components import independent_components, principal_components
 from analysis.maps import ranges, traverse
-from analysis.samples import TEST_FRAMES, TRAJECTORIES, pairs_of, states_of, test_images, test_noise
+from analysis.samples import TEST_FRAMES, TRAJECTORIES, factor_values, pairs_of, states_of, test_images, test_noise
 from training import checkpoints
 from training.folder import NUMBERS, write_whole
 from training.seeds import Evaluation, Purpose
@@ -63,7 +63,7 @@ def active_latents(vae):
     mean, stddev = (values[:, active] for values in vae.codes)
     stddev = np.maximum(stddev, np.finfo(np.float32).tiny)  # at beta 0 it goes to 0
     kl = ((mean ** 2 + stddev ** 2 - 1) / 2 - np.log(stddev)).mean(axis=0)
-    shares = metrics.explained(metrics.Sample(mean, vae.data.factors_of(states_of(vae.data)[0]), vae.data.factors))
+    shares = metrics.explained(metrics.Sample(mean, factor_values(vae.data), vae.data.factors))
     columns = zip(active.tolist(), vae.stddev[active].tolist(), kl.tolist(), ranges(vae, active).tolist(),
                   shares.T.tolist(), strict=True)
     return {"list": [{"latent": latent, "stddev": spread, "kl": nats, "range": ends,
@@ -91,7 +91,7 @@ def heat_map(vae):
 def scores_of(codes, data):
     """The scores of a code. codes: [samples, latents] for every set of states_of."""
     drawn, *pairs = codes
-    return metrics.scores(metrics.Sample(drawn, data.factors_of(states_of(data)[0]), data.factors,
+    return metrics.scores(metrics.Sample(drawn, factor_values(data), data.factors,
                                          (*pairs, pairs_of(data)[2]) if pairs else None))
 
 

@@ -25,6 +25,12 @@ def pairs_of(data):
     return data.pairs(Evaluation.CHANGES.seed, PAIRS)
 
 
+@functools.cache
+def factor_values(data):
+    """[samples, factors]: of the drawn states."""
+    return data.factors_of(states_of(data)[0])
+
+
 def entropy(images):
     """Cross-entropy of images with themselves, the least any model can reach; nats, summed over pixels (the last
     three axes)."""

@@ -23,8 +23,8 @@ from training.progress import say
 
 RESULTS = os.path.join(process.ROOT, "experiments", "seeds.json")
 AT, LAST = 14_000, 2000  # the step at which one is chosen, by the mean loss of so many steps
-TRIED = {"conv": 20, "fully_connected": 10}  # seeds from which on the rule is tried
-OF = 3                   # at a time
+TRIED, OF = 20, 3        # seeds from which on the rule is tried, so many at a time
+TRIED_OF = {"fully_connected": 10}  # where it is another
 TICKS = 4000, 8000, AT, 20_000, 40_000, 80_000
 
 FLAGS = (
@@ -51,13 +51,14 @@ def row_of(run):
                         round(point["sap"], 3)] for point in points]}
 
 
-def tried(row):
-    return row["seed"] >= TRIED[row["model"]]
+def turn(row):
+    """Which of the seeds that try the rule this is, from 0; below 0: an earlier one."""
+    return row["seed"] - TRIED_OF.get(row["model"], TRIED)
 
 
 def chosen(found):
     """The seeds of a model that go on: of every three in turn, that of the lowest loss."""
-    groups = runs.groups(filter(tried, found), lambda row: (row["seed"] - TRIED[row["model"]]) // OF)
+    groups = runs.groups([row for row in found if turn(row) >= 0], lambda row: turn(row) // OF)
     return {min(group, key=lambda row: row["loss"])["seed"] for group in groups.values() if len(group) == OF}
 
 
@@ -74,7 +75,7 @@ def draw(found):
                                               strict=True):
         best = chosen(mine)
         for row in mine:
-            kind = list(kinds.values())[(row["seed"] not in best) + (not tried(row))]
+            kind = list(kinds.values())[(row["seed"] not in best) + (turn(row) < 0)]
             steps, _, active, scores = np.array(row["points"]).T
             left.plot(steps, scores, linewidth=1.2, color=kind["color"], zorder=2 + (row["seed"] in best))
             ((latents, score),) = np.array([active, scores]).T[steps == AT]

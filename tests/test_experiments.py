@@ -68,6 +68,7 @@ def test_the_one_of_the_lowest_loss_goes_on():
     assert seeds.chosen(found) == {21}
     others = [row(seed, 136.0 - seed, model="fully_connected") for seed in (5, 10, 11, 12)]
     assert seeds.chosen(others) == {12}
+    assert seeds.chosen([row(seed, 1.0 + seed, model="all_conv") for seed in (19, 20, 21, 22)]) == {20}
     _, right, _, below = seeds.draw(found + others).axes
     marks, below = ([(line.get_color(), line.get_marker(), line.get_markerfacecolor() == "none")
                      for line in axes.get_lines()] for axes in (right, below))

@@ -35,7 +35,19 @@ def say(text, stream=None):
         stream.flush()
 
 
-class Bar(tqdm):
+class Drawn(tqdm):
+    """A bar that ends nothing where it cannot be drawn."""
+
+    def display(self, *args, **kwargs):
+        with contextlib.suppress(OSError):
+            super().display(*args, **kwargs)
+
+    def close(self):
+        with contextlib.suppress(OSError):
+            super().close()
+
+
+class Bar(Drawn):
     """A run's progress. level: that of a line that repeats what the bar shows. line: of the screen, where a sweep shows
     several."""
 
@@ -49,12 +61,11 @@ class Bar(tqdm):
         self.level = logging.INFO if self.disable else logging.DEBUG
 
     def show(self, step, reconstruction, kl):
-        with contextlib.suppress(OSError):
-            self.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
-            self.update(step - self.n)
+        self.set_postfix_str(f"{reconstruction:.1f}+{kl:.1f}", refresh=False)
+        self.update(step - self.n)
 
 
-class Line(tqdm):
+class Line(Drawn):
     """How far a sweep is: above the bars of its trainings, or a line whenever one has ended."""
 
     def __init__(self):
@@ -70,5 +81,4 @@ class Line(tqdm):
         self.ended, self.shown = ended, time.monotonic()
         if self.disable:
             say(f"run: {text}")
-        with contextlib.suppress(OSError):
-            self.set_description_str(text)
+        self.set_description_str(text)
